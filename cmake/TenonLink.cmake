@@ -1,0 +1,10 @@
+# Which LLVM an executable gets: the shared libraries (fast to link, for development) or, with TENON_STATIC, none at run time.
+function(tenon_link_llvm target)
+  target_link_libraries(${target} PRIVATE lldELF lldCommon)
+  if(NOT TENON_STATIC)
+    target_link_libraries(${target} PRIVATE MLIR LLVM)
+    return()
+  endif()
+  include(TenonStaticLLVM)
+  tenon_link_static_llvm(${target})
+endfunction()

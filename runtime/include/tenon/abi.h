@@ -1,0 +1,83 @@
+/* The binary interface between a compiled image and the runtime that drives it.
+ *
+ * Lives here: every struct and function type that generated machine code and the runtime both see, and
+ * nothing else. Append-only: fields and table entries are added at the end, never reordered; a reader treats
+ * fields beyond `struct_bytes` as zero. docs/runtime.md tells the whole story.
+ */
+#ifndef TENON_ABI_H
+#define TENON_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TN_ABI_MAJOR 1
+#define TN_ABI_MINOR 0
+
+/* Alignment of the arena, of every buffer in it and of every constant, in bytes. */
+#define TN_BUFFER_ALIGN 64
+
+struct tn_frame;
+
+/* One kernel over the tiles [tile_begin, tile_end) of its grid. `args` are 8-byte slots: the addresses of the
+ * kernel's inputs, then of its outputs, then the values of the entry's symbols. `scratch` is private to the
+ * worker, 64-byte aligned, at least the `scratch_bytes` the call asked for.
+ * Returns 0, or the index of an error site plus 1 when the data are bad (an index out of range). */
+typedef int32_t (*tn_kernel_fn)(struct tn_frame *frame, const uint64_t *args, int64_t tile_begin, int64_t tile_end,
+                                void *scratch);
+
+/* What the runtime offers to generated code. */
+typedef struct tn_rt_table {
+  uint32_t struct_bytes;
+  uint32_t abi_minor;
+  /* Runs fn over [0, tiles) on the session's threads and waits. The union of the ranges handed out is exactly
+   * [0, tiles); results may not depend on how it is cut. Returns 0 or the fn's nonzero result for the lowest range. */
+  int32_t (*parallel)(struct tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, int64_t tiles,
+                      int64_t scratch_bytes);
+  /* Records the first failure of this call; `site` indexes the image's table of error sites, a and b fill its
+   * message. Returns site + 1, which the caller returns on. Safe from any worker; the lowest site wins. */
+  int32_t (*fail)(struct tn_frame *frame, uint32_t site, int64_t a, int64_t b);
+} tn_rt_table;
+
+/* One call of one entry point. */
+typedef struct tn_frame {
+  uint32_t struct_bytes;
+  uint32_t reserved;
+  const tn_rt_table *rt;
+  void *session;               /* the runtime's own */
+  uint8_t *arena;              /* arena_bytes(symbols) bytes */
+  const uint8_t *constants;    /* start of the constants segment, mapped read-only */
+  void *const *inputs;         /* caller's tensors, C-contiguous, in order of the signature */
+  void *const *outputs;        /* same for results */
+  void *const *states;         /* the session's variables, in order of the program's table */
+  const int64_t *symbols;      /* value of each symbol of this entry */
+} tn_frame;
+
+/* Runs one call; 0 on success, else the value of fail(). */
+typedef int32_t (*tn_entry_fn)(tn_frame *frame);
+/* Arena need of one call in bytes for these symbol values, or -1 when it does not fit 63 bits. */
+typedef int64_t (*tn_arena_fn)(const int64_t *symbols);
+
+typedef struct tn_image_entry {
+  tn_entry_fn run;
+  tn_arena_fn arena_bytes;
+  /* Sizes of data-dependent kernels' per-worker scratch are known to `run`; this is their maximum. */
+  tn_arena_fn scratch_bytes;
+} tn_image_entry;
+
+/* The one exported symbol of an image: `tn_image`. Pointers are relative relocations. */
+typedef struct tn_image {
+  uint32_t struct_bytes;
+  uint16_t abi_major;
+  uint16_t abi_minor_needed;
+  uint32_t table_bytes_needed;  /* of tn_rt_table */
+  uint32_t entry_count;
+  const tn_image_entry *entries;
+} tn_image;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
