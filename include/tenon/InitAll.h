@@ -1,0 +1,24 @@
+//===- InitAll.h - all registration, explicit -----------------------------===//
+#ifndef TENON_INITALL_H
+#define TENON_INITALL_H
+
+#include "dialects/Graph/IR/GraphDialect.h"
+#include "mlir/Dialect/Complex/IR/Complex.h"
+#include "mlir/Transforms/Passes.h"
+
+namespace tenon {
+
+inline void registerAllDialects(mlir::DialectRegistry &registry) {
+  registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::complex::ComplexDialect,
+                  mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
+                  mlir::LLVM::LLVMDialect, graph::GraphDialect>();
+}
+
+inline void registerAllPasses() {
+  mlir::registerCanonicalizerPass();
+  mlir::registerCSEPass();
+  mlir::registerSymbolDCEPass();
+}
+
+} // namespace tenon
+#endif
