@@ -14,7 +14,9 @@ static int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType
 
 /// A `?` needs an expression, or nobody knows what size it has.
 static LogicalResult checkSizesAreKnown(Operation *op) {
-  for (Type type : llvm::concat<const Type>(op->getOperandTypes(), op->getResultTypes()))
+  SmallVector<Type> types(op->getOperandTypes());
+  llvm::append_range(types, op->getResultTypes());
+  for (Type type : types)
     if (auto tensor = dyn_cast<RankedTensorType>(type))
       if (!tensor.hasStaticShape() && !isa_and_nonnull<DimsAttr>(tensor.getEncoding()))
         return op->emitOpError() << "type " << type << " has a dynamic size without an expression; write #graph.dims";
@@ -413,7 +415,8 @@ LogicalResult ContractOp::verify() {
   unsigned rank = getMap(0).getNumDims();
   SmallVector<AffineExpr> sizes(rank);
   SmallVector<unsigned> uses(rank, 0);
-  for (auto [i, tensor] : llvm::enumerate(ArrayRef<Value>{getLhs(), getRhs(), getResult()})) {
+  Value tensors[] = {getLhs(), getRhs(), getResult()};
+  for (auto [i, tensor] : llvm::enumerate(tensors)) {
     AffineMap map = getMap(i);
     if (map.getNumDims() != rank || !map.isProjectedPermutation() || map.getNumResults() != rankOf(tensor))
       return emitOpError() << "indexing map " << i << " must be a projected permutation of " << rank
