@@ -7,6 +7,7 @@
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
 #include "mlir/Transforms/Passes.h"
+#include "tenon/Target/CPU/LowerKernels.h"
 
 namespace tenon {
 
@@ -21,6 +22,7 @@ inline void registerAllPasses() {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
+  cpu::registerLowerKernelsPasses();
 }
 
 } // namespace tenon
