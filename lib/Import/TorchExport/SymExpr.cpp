@@ -271,7 +271,7 @@ SymExprRef Parser::parseOperands(StringRef name, unsigned depth) {
   auto e = make(function->kind);
   if (e->kind == Kind::Pow) {
     if (!operands[1]->isInteger() || operands[1]->value < -4 || operands[1]->value > 16) {
-      e = unsupported(name + " with exponent " + operands[1]->str());
+      e = unsupported(name);
     } else {
       e->value = operands[1]->value;
       operands.pop_back();
