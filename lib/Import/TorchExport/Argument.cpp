@@ -44,40 +44,86 @@ unsigned bytesOf(ScalarType type) {
 
 StringRef nameOf(ScalarType type) {
   switch (type) {
-  case ScalarType::Unknown:         return "unknown";
-  case ScalarType::Byte:            return "uint8";
-  case ScalarType::Char:            return "int8";
-  case ScalarType::Short:           return "int16";
-  case ScalarType::Int:             return "int32";
-  case ScalarType::Long:            return "int64";
-  case ScalarType::Half:            return "float16";
-  case ScalarType::Float:           return "float32";
-  case ScalarType::Double:          return "float64";
-  case ScalarType::ComplexHalf:     return "complex32";
-  case ScalarType::ComplexFloat:    return "complex64";
-  case ScalarType::ComplexDouble:   return "complex128";
-  case ScalarType::Bool:            return "bool";
-  case ScalarType::BFloat16:        return "bfloat16";
-  case ScalarType::UInt16:          return "uint16";
-  case ScalarType::Float8E4M3FN:    return "float8_e4m3fn";
-  case ScalarType::Float8E5M2:      return "float8_e5m2";
-  case ScalarType::Float8E4M3FNUZ:  return "float8_e4m3fnuz";
-  case ScalarType::Float8E5M2FNUZ:  return "float8_e5m2fnuz";
-  case ScalarType::Float8E8M0FNU:   return "float8_e8m0fnu";
-  case ScalarType::UInt32:          return "uint32";
-  case ScalarType::UInt64:          return "uint64";
+  case ScalarType::Unknown:
+    return "unknown";
+  case ScalarType::Byte:
+    return "uint8";
+  case ScalarType::Char:
+    return "int8";
+  case ScalarType::Short:
+    return "int16";
+  case ScalarType::Int:
+    return "int32";
+  case ScalarType::Long:
+    return "int64";
+  case ScalarType::Half:
+    return "float16";
+  case ScalarType::Float:
+    return "float32";
+  case ScalarType::Double:
+    return "float64";
+  case ScalarType::ComplexHalf:
+    return "complex32";
+  case ScalarType::ComplexFloat:
+    return "complex64";
+  case ScalarType::ComplexDouble:
+    return "complex128";
+  case ScalarType::Bool:
+    return "bool";
+  case ScalarType::BFloat16:
+    return "bfloat16";
+  case ScalarType::UInt16:
+    return "uint16";
+  case ScalarType::Float8E4M3FN:
+    return "float8_e4m3fn";
+  case ScalarType::Float8E5M2:
+    return "float8_e5m2";
+  case ScalarType::Float8E4M3FNUZ:
+    return "float8_e4m3fnuz";
+  case ScalarType::Float8E5M2FNUZ:
+    return "float8_e5m2fnuz";
+  case ScalarType::Float8E8M0FNU:
+    return "float8_e8m0fnu";
+  case ScalarType::UInt32:
+    return "uint32";
+  case ScalarType::UInt64:
+    return "uint64";
   }
   return "unknown";
 }
 
 StringRef Argument::describe() const {
-  static constexpr StringLiteral names[] = {
-      "nothing", "None", "a tensor", "a list of tensors", "a list of optional tensors", "lists of tensors",
-      "an integer", "a list of integers", "lists of integers", "a float", "a list of floats", "lists of floats",
-      "a bool", "a list of bools", "a string", "a list of strings", "a symbolic integer",
-      "a list of symbolic integers", "a symbolic float", "a list of symbolic floats", "a symbolic bool",
-      "a list of symbolic bools", "an element type", "a memory format", "a layout", "a device", "a graph",
-      "a custom object", "an operator", "a complex number", "a dictionary"};
+  static constexpr StringLiteral names[] = {"nothing",
+                                            "None",
+                                            "a tensor",
+                                            "a list of tensors",
+                                            "a list of optional tensors",
+                                            "lists of tensors",
+                                            "an integer",
+                                            "a list of integers",
+                                            "lists of integers",
+                                            "a float",
+                                            "a list of floats",
+                                            "lists of floats",
+                                            "a bool",
+                                            "a list of bools",
+                                            "a string",
+                                            "a list of strings",
+                                            "a symbolic integer",
+                                            "a list of symbolic integers",
+                                            "a symbolic float",
+                                            "a list of symbolic floats",
+                                            "a symbolic bool",
+                                            "a list of symbolic bools",
+                                            "an element type",
+                                            "a memory format",
+                                            "a layout",
+                                            "a device",
+                                            "a graph",
+                                            "a custom object",
+                                            "an operator",
+                                            "a complex number",
+                                            "a dictionary"};
   static_assert(std::size(names) == std::variant_size_v<Storage>);
   return names[storage.index()];
 }
@@ -85,7 +131,10 @@ StringRef Argument::describe() const {
 bool Argument::isEmptyList() const {
   return std::visit(
       [](const auto &value) {
-        if constexpr (requires { value.empty(); value.push_back(value.front()); })
+        if constexpr (requires {
+                        value.empty();
+                        value.push_back(value.front());
+                      })
           return value.empty();
         else
           return false;

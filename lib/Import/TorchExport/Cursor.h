@@ -59,9 +59,7 @@ public:
   bool isFull() const { return sink->isFull(); }
   ErrorSink &errors() const { return *sink; }
 
-  bool isObject() const {
-    return (value && value->kind() == json::Value::Kind::Object) || expected("an object");
-  }
+  bool isObject() const { return (value && value->kind() == json::Value::Kind::Object) || expected("an object"); }
   bool read(llvm::StringRef &out) const {
     if (!value || value->kind() != json::Value::Kind::String)
       return expected("a string");

@@ -101,8 +101,8 @@ static bool readNode(const Cursor &c, Node &out, SymExprCache &cache) {
     value.isKeyword = kindNumber == 2;
     return true;
   });
-  good &= outputs.readList(
-      out.outputs, [&](const Cursor &output, Argument &value) { return readArgument(output, value, cache); });
+  good &= outputs.readList(out.outputs,
+                           [&](const Cursor &output, Argument &value) { return readArgument(output, value, cache); });
   if (!metadata.isMissingOrNull()) {
     StringRef stackTrace, moduleStack, torchFunction;
     good &= metadata.isObject() && readText(metadata, "stack_trace", stackTrace) &&
@@ -185,9 +185,8 @@ bool readGraph(const Cursor &c, Graph &out, SymExprCache &cache) {
   Cursor tensors = c["tensor_values"], symInts = c["sym_int_values"], symBools = c["sym_bool_values"],
          symFloats = c["sym_float_values"], objects = c["custom_obj_values"];
   auto argument = [&](const Cursor &arg, Argument &value) { return readArgument(arg, value, cache); };
-  bool good = readTable(tensors, out.tensors, false, [&](const Cursor &item, TensorMeta &value) {
-    return readTensorMeta(item, value, cache);
-  });
+  bool good = readTable(tensors, out.tensors, false,
+                        [&](const Cursor &item, TensorMeta &value) { return readTensorMeta(item, value, cache); });
   good &= readTable(symInts, out.symInts, true,
                     [&](const Cursor &item, SymInt &value) { return readSymInt(item, value, cache); });
   good &= readTable(symBools, out.symBools, true,

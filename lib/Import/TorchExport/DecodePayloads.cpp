@@ -56,8 +56,7 @@ static bool readTensorPayload(const Cursor &c, const Cursor &metaCursor, Payload
   if (!bytes)
     return metaCursor.fail("describes more than 2^63 bytes");
   if (*bytes > out.storage.size())
-    return c.fail("needs " + Twine(*bytes) + " bytes but entry '" + out.entry + "' has " +
-                  Twine(out.storage.size()));
+    return c.fail("needs " + Twine(*bytes) + " bytes but entry '" + out.entry + "' has " + Twine(out.storage.size()));
   return true;
 }
 

@@ -120,10 +120,10 @@ static bool readOutputSpec(const Cursor &c, OutputSpec &out, SymExprCache &cache
     if (!readArgName(arg, tensor.name))
       return false;
     out.arg = Argument(tensor);
-    StringRef key = *kind == Kind::BufferMutation                                               ? "buffer_name"
-                    : *kind == Kind::ParameterMutation || *kind == Kind::GradientToParameter    ? "parameter_name"
-                    : *kind == Kind::GradientToUserInput || *kind == Kind::UserInputMutation    ? "user_input_name"
-                                                                                                : "";
+    StringRef key = *kind == Kind::BufferMutation                                            ? "buffer_name"
+                    : *kind == Kind::ParameterMutation || *kind == Kind::GradientToParameter ? "parameter_name"
+                    : *kind == Kind::GradientToUserInput || *kind == Kind::UserInputMutation ? "user_input_name"
+                                                                                             : "";
     if (key.empty())
       return true;
     Cursor target = u[key];
@@ -187,10 +187,10 @@ bool readSignature(const Cursor &c, ExportedProgram &out, SymExprCache &cache) {
   if (!c.isObject())
     return false;
   Cursor inputs = c["input_specs"], outputs = c["output_specs"];
-  bool good = inputs.readList(
-      out.inputs, [&](const Cursor &spec, InputSpec &value) { return readInputSpec(spec, value, cache); });
-  good &= outputs.readList(
-      out.outputs, [&](const Cursor &spec, OutputSpec &value) { return readOutputSpec(spec, value, cache); });
+  bool good = inputs.readList(out.inputs,
+                              [&](const Cursor &spec, InputSpec &value) { return readInputSpec(spec, value, cache); });
+  good &= outputs.readList(out.outputs,
+                           [&](const Cursor &spec, OutputSpec &value) { return readOutputSpec(spec, value, cache); });
   if (!good)
     return false;
   good = checkInputs(inputs, out);
@@ -323,8 +323,9 @@ static void nameInputs(ExportedProgram &program, ArrayRef<StringRef> argNames) {
       users.push_back(&input);
   bool isUsable = isCall && names.size() == users.size();
   for (size_t i = 0; i < users.size(); ++i)
-    users[i]->userName = isUsable ? names[i] : users[i]->value.empty() ? "in" + std::to_string(i)
-                                                                       : users[i]->value.str();
+    users[i]->userName = isUsable                  ? names[i]
+                         : users[i]->value.empty() ? "in" + std::to_string(i)
+                                                   : users[i]->value.str();
 }
 
 static void nameOutputs(ExportedProgram &program) {

@@ -34,8 +34,8 @@ bool Cursor::read(double &out) const {
     break;
   case Kind::String:
     if (value->string() == "Infinity" || value->string() == "-Infinity" || value->string() == "NaN") {
-      out = value->string() == "NaN" ? std::numeric_limits<double>::quiet_NaN()
-                                     : std::numeric_limits<double>::infinity();
+      out =
+          value->string() == "NaN" ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
       if (value->string().starts_with("-"))
         out = -out;
       return true;
@@ -337,13 +337,12 @@ static bool readKind(const Cursor &u, Argument &out, SymExprCache &cache) {
       return readEnum(c, value, MemoryFormat::Preserve, "memory format");
     });
   case Kind::Layout:
-    return readAs<Layout>(
-        u, out, [](const Cursor &c, Layout &value) { return readEnum(c, value, Layout::Strided, "layout"); });
+    return readAs<Layout>(u, out,
+                          [](const Cursor &c, Layout &value) { return readEnum(c, value, Layout::Strided, "layout"); });
   case Kind::Device:
     return readAs<Device>(u, out, readDevice);
   case Kind::Graph:
-    return readAs<GraphArg>(u, out,
-                            [&](const Cursor &c, GraphArg &value) { return readGraphArg(c, value, cache); });
+    return readAs<GraphArg>(u, out, [&](const Cursor &c, GraphArg &value) { return readGraphArg(c, value, cache); });
   case Kind::CustomObj:
     return readAs<CustomObjArg>(u, out, readCustomObj);
   case Kind::Operator:

@@ -20,8 +20,8 @@ const Value *Value::find(StringRef key) const {
 }
 
 StringRef Value::describe() const {
-  static constexpr StringLiteral names[] = {"null",    "a boolean", "an integer", "an integer of more than 64 bits",
-                                            "a number", "a string", "an array",   "an object"};
+  static constexpr StringLiteral names[] = {"null",     "a boolean", "an integer", "an integer of more than 64 bits",
+                                            "a number", "a string",  "an array",   "an object"};
   return names[static_cast<size_t>(valueKind)];
 }
 

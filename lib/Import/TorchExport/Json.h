@@ -17,19 +17,44 @@ public:
   enum class Kind : uint8_t { Null, Bool, Int, BigInt, Float, String, Array, Object };
 
   Value() = default;
-  static Value makeBool(bool b) { Value v(Kind::Bool); v.data.integer = b; return v; }
-  static Value makeInt(int64_t i) { Value v(Kind::Int); v.data.integer = i; return v; }
-  static Value makeFloat(double d) { Value v(Kind::Float); v.data.number = d; return v; }
+  static Value makeBool(bool b) {
+    Value v(Kind::Bool);
+    v.data.integer = b;
+    return v;
+  }
+  static Value makeInt(int64_t i) {
+    Value v(Kind::Int);
+    v.data.integer = i;
+    return v;
+  }
+  static Value makeFloat(double d) {
+    Value v(Kind::Float);
+    v.data.number = d;
+    return v;
+  }
   /// An integer of more than 64 bits, as its digits.
-  static Value makeBigInt(llvm::StringRef s) { Value v = makeString(s); v.valueKind = Kind::BigInt; return v; }
+  static Value makeBigInt(llvm::StringRef s) {
+    Value v = makeString(s);
+    v.valueKind = Kind::BigInt;
+    return v;
+  }
   static Value makeString(llvm::StringRef s) {
-    Value v(Kind::String); v.data.text = s.data(); v.count = s.size(); return v;
+    Value v(Kind::String);
+    v.data.text = s.data();
+    v.count = s.size();
+    return v;
   }
   static Value makeArray(llvm::ArrayRef<Value> a) {
-    Value v(Kind::Array); v.data.items = a.data(); v.count = a.size(); return v;
+    Value v(Kind::Array);
+    v.data.items = a.data();
+    v.count = a.size();
+    return v;
   }
   static Value makeObject(llvm::ArrayRef<Member> m) {
-    Value v(Kind::Object); v.data.members = m.data(); v.count = m.size(); return v;
+    Value v(Kind::Object);
+    v.data.members = m.data();
+    v.count = m.size();
+    return v;
   }
 
   Kind kind() const { return valueKind; }

@@ -1,7 +1,7 @@
 // Errors of the format layer as MLIR diagnostics; the only file of this layer that knows MLIR.
-#include "tenon/Import/TorchExport/Pt2Archive.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Location.h"
+#include "tenon/Import/TorchExport/Pt2Archive.h"
 
 namespace tenon::torch_export {
 

@@ -27,7 +27,7 @@ public:
   bool locate(StringRef wanted);
   bool readProgram(ExportedProgram &out);
 
-  std::string root;  // with '/' at its end
+  std::string root; // with '/' at its end
   std::string model;
 
 private:
@@ -160,7 +160,8 @@ bool ArchiveReader::checkPayloads(const Cursor &c, const ExportedProgram &progra
     if (!payload)
       return spec.fail("'" + input.target + "' has no stored value in the archive");
     if (payload->usesPickle)
-      return spec.fail("'" + input.target + "' is stored as a Python pickle (a tensor subclass), which is not read; "
+      return spec.fail("'" + input.target +
+                       "' is stored as a Python pickle (a tensor subclass), which is not read; "
                        "convert it to plain tensors before export");
     const TensorMeta *meta = program.graph.tensor(input.value);
     if (!meta || !payload->hasMeta)

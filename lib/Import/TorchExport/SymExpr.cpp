@@ -332,8 +332,7 @@ static std::optional<int> compare(Fraction a, Fraction b) {
   return left < right ? -1 : left > right;
 }
 
-static MaybeFraction evaluateFraction(const SymExpr &e,
-                                      function_ref<std::optional<int64_t>(StringRef)> symbol) {
+static MaybeFraction evaluateFraction(const SymExpr &e, function_ref<std::optional<int64_t>(StringRef)> symbol) {
   switch (e.kind) {
   case Kind::Integer:
   case Kind::Bool:
@@ -454,20 +453,34 @@ void SymExpr::forEachSymbol(function_ref<void(const SymExpr &)> visit) const {
 /// The sign between operands, or null for what prints as a call.
 static const char *infixOf(Kind kind) {
   switch (kind) {
-  case Kind::Add:      return " + ";
-  case Kind::Mul:      return "*";
-  case Kind::FloorDiv: return " // ";
-  case Kind::TrueDiv:  return " / ";
-  case Kind::Mod:      return " % ";
-  case Kind::Eq:       return " == ";
-  case Kind::Ne:       return " != ";
-  case Kind::Lt:       return " < ";
-  case Kind::Le:       return " <= ";
-  case Kind::Gt:       return " > ";
-  case Kind::Ge:       return " >= ";
-  case Kind::And:      return " and ";
-  case Kind::Or:       return " or ";
-  default:             return nullptr;
+  case Kind::Add:
+    return " + ";
+  case Kind::Mul:
+    return "*";
+  case Kind::FloorDiv:
+    return " // ";
+  case Kind::TrueDiv:
+    return " / ";
+  case Kind::Mod:
+    return " % ";
+  case Kind::Eq:
+    return " == ";
+  case Kind::Ne:
+    return " != ";
+  case Kind::Lt:
+    return " < ";
+  case Kind::Le:
+    return " <= ";
+  case Kind::Gt:
+    return " > ";
+  case Kind::Ge:
+    return " >= ";
+  case Kind::And:
+    return " and ";
+  case Kind::Or:
+    return " or ";
+  default:
+    return nullptr;
   }
 }
 
@@ -493,7 +506,8 @@ std::string SymExpr::str() const {
     break;
   }
   if (const char *infix = infixOf(kind))
-    return list(infix, [&](const SymExpr &e) { return kind == Kind::Add && e.kind == Kind::Mul ? e.str() : nested(e); });
+    return list(infix,
+                [&](const SymExpr &e) { return kind == Kind::Add && e.kind == Kind::Mul ? e.str() : nested(e); });
   std::string function = kind == Kind::Max       ? "max"
                          : kind == Kind::Min     ? "min"
                          : kind == Kind::CeilDiv ? "ceildiv"

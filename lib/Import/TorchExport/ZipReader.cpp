@@ -25,7 +25,8 @@ struct Directory {
 } // namespace
 
 template <typename... Ts> static Error bad(const char *format, Ts &&...values) {
-  return createStringError(std::make_error_code(std::errc::invalid_argument), formatv(format, std::forward<Ts>(values)...).str());
+  return createStringError(std::make_error_code(std::errc::invalid_argument),
+                           formatv(format, std::forward<Ts>(values)...).str());
 }
 
 static uint16_t read16(ArrayRef<uint8_t> b, uint64_t at) { return support::endian::read16le(b.data() + at); }

@@ -43,8 +43,8 @@ class Types(nn.Module):
 
 
 def cases():
-    b, m = Dim("b", min=2, max=64), Dim("m", min=2, max=32)
-    kv = [{"k": torch.ones(1, 4)}, torch.randn(2, 3)]
+    b, m = Dim.AUTO(min=2, max=64), Dim.AUTO(min=2, max=32)
+    kv = [{"k": torch.ones(1, 4)}, torch.randn(2, 4)]
     yield "state", State(), (torch.randn(3, 4), kv), {"scale": 3}, None
     yield "shapes", Shapes(), (torch.randn(8, 2), torch.randn(5, 2)), {}, {"x": {0: b}, "y": {0: m}}
     yield "cond", Cond(), (torch.randn(3),), {}, None

@@ -306,26 +306,40 @@ static void testProgramErrors() {
     return parts.build();
   };
   const StringRef where = "f.pt2: m/models/model.json: ";
-  expectReadError(model("\"major\": 8", "\"major\": 9"), (where + "schema_version: is 9.20 but this reader knows major version 8").str());
-  expectReadError(model("\"as_tensor\": {\"name\": \"p_w\"}}, \"kind\"", "\"as_tensor\": {\"name\": \"nope\"}}, \"kind\""),
-                  (where + "graph_module.graph.nodes[1].inputs[1]: uses 'nope' which is no input").str());
-  expectReadError(model("\"as_float\": \"-Infinity\"", "\"as_what\": 1"),
-                  (where + "graph_module.graph.nodes[2].inputs[1].arg.as_what: is an argument of unknown kind 'as_what'").str());
-  expectReadError(model("\"as_float\": \"-Infinity\"", "\"as_int\": 99999999999999999999"), "is an integer of more than 64 bits but must be");
-  expectReadError(model("\"as_float\": \"-Infinity\"", "\"as_int\": 1, \"as_bool\": true"), "has both 'as_int' and 'as_bool'");
-  expectReadError(model("\"target\": \"torch.ops.aten.add.Tensor\", ", ""), "nodes[2].target: is missing but must be a string");
-  expectReadError(model("\"expr_str\": \"Symbol", "\"expr_str\": \"(Symbol"), "expr_str: symbolic expression, character 1");
-  expectReadError(model("\"as_tensor\": {\"name\": \"add\"}}], \"metadata\"", "\"as_tensor\": {\"name\": \"x\"}}], \"metadata\""), "defines 'x' a second time");
-  expectReadError(model("\"linear\": {\"dtype\"", "\"liner\": {\"dtype\""), "'linear' which has no entry in tensor_values");
-  expectReadError(model("\"buffer_name\": \"state\"}", "\"buffer_name\": \"other\"}"), "output_specs[0]: changes 'other' which is no buffer");
-  expectReadError(model("\"parameter_name\": \"tied\"", "\"parameter_name\": \"gone\""), "input_specs[1]: 'gone' has no stored value");
+  expectReadError(model("\"major\": 8", "\"major\": 9"),
+                  (where + "schema_version: is 9.20 but this reader knows major version 8").str());
+  expectReadError(
+      model("\"as_tensor\": {\"name\": \"p_w\"}}, \"kind\"", "\"as_tensor\": {\"name\": \"nope\"}}, \"kind\""),
+      (where + "graph_module.graph.nodes[1].inputs[1]: uses 'nope' which is no input").str());
+  expectReadError(
+      model("\"as_float\": \"-Infinity\"", "\"as_what\": 1"),
+      (where + "graph_module.graph.nodes[2].inputs[1].arg.as_what: is an argument of unknown kind 'as_what'").str());
+  expectReadError(model("\"as_float\": \"-Infinity\"", "\"as_int\": 99999999999999999999"),
+                  "is an integer of more than 64 bits but must be");
+  expectReadError(model("\"as_float\": \"-Infinity\"", "\"as_int\": 1, \"as_bool\": true"),
+                  "has both 'as_int' and 'as_bool'");
+  expectReadError(model("\"target\": \"torch.ops.aten.add.Tensor\", ", ""),
+                  "nodes[2].target: is missing but must be a string");
+  expectReadError(model("\"expr_str\": \"Symbol", "\"expr_str\": \"(Symbol"),
+                  "expr_str: symbolic expression, character 1");
+  expectReadError(
+      model("\"as_tensor\": {\"name\": \"add\"}}], \"metadata\"", "\"as_tensor\": {\"name\": \"x\"}}], \"metadata\""),
+      "defines 'x' a second time");
+  expectReadError(model("\"linear\": {\"dtype\"", "\"liner\": {\"dtype\""),
+                  "'linear' which has no entry in tensor_values");
+  expectReadError(model("\"buffer_name\": \"state\"}", "\"buffer_name\": \"other\"}"),
+                  "output_specs[0]: changes 'other' which is no buffer");
+  expectReadError(model("\"parameter_name\": \"tied\"", "\"parameter_name\": \"gone\""),
+                  "input_specs[1]: 'gone' has no stored value");
   expectReadError(model("\"min_val\": 2", "\"min_val\": 2, \"min_val\": 3"), "key 'min_val' occurs twice");
   expectReadError(model("[1, {\\\"type\\\"", "[2, {\\\"type\\\""), "has tree version 2");
   expectReadError(model("\"dtype\": 7", "\"dtype\": 20"), "dtype: is 20 which is no element type");
   expectReadError(model("}", ""), "not valid JSON");
   expectReadError(weights("\"use_pickle\": false", "\"use_pickle\": true"), "stored as a Python pickle");
-  expectReadError(weights("\"storage_offset\": {\"as_int\": 0}", "\"storage_offset\": {\"as_int\": 1}"), "config.w: needs 20 bytes but entry 'm/data/weights/weight_0' has 16");
-  expectReadError(weights("\"strides\": [{\"as_int\": 2}", "\"strides\": [{\"as_int\": 9223372036854775807}"), "more than 2^63 bytes");
+  expectReadError(weights("\"storage_offset\": {\"as_int\": 0}", "\"storage_offset\": {\"as_int\": 1}"),
+                  "config.w: needs 20 bytes but entry 'm/data/weights/weight_0' has 16");
+  expectReadError(weights("\"strides\": [{\"as_int\": 2}", "\"strides\": [{\"as_int\": 9223372036854775807}"),
+                  "more than 2^63 bytes");
   expectReadError(weights("\"strides\": [{\"as_int\": 2}", "\"strides\": [{\"as_int\": -2}"), "not negative");
   expectReadError(weights("weight_1", "weight_7"), "has no entry 'm/data/weights/weight_7'");
   expectReadError(weights("\"sizes\": [{\"as_int\": 2}", "\"sizes\": [{\"as_int\": 1}"), "another type or shape");
@@ -338,7 +352,8 @@ static void testProgramErrors() {
   expectReadError(ZipBuilder().build({{"a/data.pkl", ""}}), "must come from torch.export.save");
   expectReadError(ZipBuilder().build({{"serialized_exported_program.json", ""}}), "torch before 2.8");
   expectReadError(ZipBuilder().build({{"m/archive_format", "pt2"}}), "holds no exported program");
-  expectReadError(ZipBuilder().build({{"m/archive_format", "pt2"}, {"m/models/a.json", ""}, {"m/models/b.json", ""}}), "holds 2 models: a, b");
+  expectReadError(ZipBuilder().build({{"m/archive_format", "pt2"}, {"m/models/a.json", ""}, {"m/models/b.json", ""}}),
+                  "holds 2 models: a, b");
 
   // Several errors at once; and a text cut off anywhere fails with a message.
   std::string many = readErrors(model("\"dtype\": 7", "\"dtype\": \"f32\""));

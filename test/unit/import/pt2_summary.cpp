@@ -13,8 +13,8 @@ using namespace tenon::torch_export;
 static std::string shapeOf(const TensorMeta &meta) {
   std::string text = nameOf(meta.dtype).str() + "[";
   for (size_t i = 0; i < meta.sizes.size(); ++i)
-    text += (i ? ", " : "") +
-            (meta.sizes[i].isStatic() ? std::to_string(meta.sizes[i].value) : meta.sizes[i].expr->str());
+    text +=
+        (i ? ", " : "") + (meta.sizes[i].isStatic() ? std::to_string(meta.sizes[i].value) : meta.sizes[i].expr->str());
   return text + "]";
 }
 
@@ -68,11 +68,12 @@ int main(int argc, char **argv) {
     std::set<llvm::StringRef> files;
     for (const auto &weight : p.weights)
       files.insert(weight.second.pathName);
-    llvm::outs() << llvm::formatv("{0}: {1} nodes ({2} with file, {3} with module), {4} inputs, {5} outputs, {6} weights "
-                                  "in {7} entries, {8} constants, {9} symbols, {10} unsupported sizes, {11}, {12:f1} ms\n",
-                                  path, p.graph.nodes.size(), located, inModule, p.inputs.size(), p.outputs.size(),
-                                  p.weights.size(), files.size(), p.constants.size(), p.ranges.size(),
-                                  countUnsupported(p.graph), p.isDecomposed ? "decomposed" : "as exported", ms);
+    llvm::outs() << llvm::formatv(
+        "{0}: {1} nodes ({2} with file, {3} with module), {4} inputs, {5} outputs, {6} weights "
+        "in {7} entries, {8} constants, {9} symbols, {10} unsupported sizes, {11}, {12:f1} ms\n",
+        path, p.graph.nodes.size(), located, inModule, p.inputs.size(), p.outputs.size(), p.weights.size(),
+        files.size(), p.constants.size(), p.ranges.size(), countUnsupported(p.graph),
+        p.isDecomposed ? "decomposed" : "as exported", ms);
     if (isVerbose)
       printDetails(p);
   }

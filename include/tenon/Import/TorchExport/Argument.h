@@ -16,10 +16,28 @@ namespace tenon::torch_export {
 
 /// Element types, numbered as in the file (not as in c10).
 enum class ScalarType : uint8_t {
-  Unknown = 0, Byte = 1, Char = 2, Short = 3, Int = 4, Long = 5, Half = 6, Float = 7, Double = 8,
-  ComplexHalf = 9, ComplexFloat = 10, ComplexDouble = 11, Bool = 12, BFloat16 = 13, UInt16 = 28,
-  Float8E4M3FN = 29, Float8E5M2 = 30, Float8E4M3FNUZ = 31, Float8E5M2FNUZ = 32, Float8E8M0FNU = 33,
-  UInt32 = 34, UInt64 = 35,
+  Unknown = 0,
+  Byte = 1,
+  Char = 2,
+  Short = 3,
+  Int = 4,
+  Long = 5,
+  Half = 6,
+  Float = 7,
+  Double = 8,
+  ComplexHalf = 9,
+  ComplexFloat = 10,
+  ComplexDouble = 11,
+  Bool = 12,
+  BFloat16 = 13,
+  UInt16 = 28,
+  Float8E4M3FN = 29,
+  Float8E5M2 = 30,
+  Float8E4M3FNUZ = 31,
+  Float8E5M2FNUZ = 32,
+  Float8E8M0FNU = 33,
+  UInt32 = 34,
+  UInt64 = 35,
 };
 /// Bytes of one element in a stored tensor; 0 for Unknown.
 unsigned bytesOf(ScalarType type);
@@ -82,9 +100,36 @@ public:
   /// In the order of the alternatives of `Storage`.
   enum class Kind : uint8_t {
     Missing, ///< not in the file: the operator's default holds
-    None, Tensor, Tensors, OptionalTensors, NestedTensors, Int, Ints, IntLists, Float, Floats, FloatLists, Bool,
-    Bools, String, Strings, SymInt, SymInts, SymFloat, SymFloats, SymBool, SymBools, ScalarType, MemoryFormat,
-    Layout, Device, Graph, CustomObj, Operator, Complex, Dict,
+    None,
+    Tensor,
+    Tensors,
+    OptionalTensors,
+    NestedTensors,
+    Int,
+    Ints,
+    IntLists,
+    Float,
+    Floats,
+    FloatLists,
+    Bool,
+    Bools,
+    String,
+    Strings,
+    SymInt,
+    SymInts,
+    SymFloat,
+    SymFloats,
+    SymBool,
+    SymBools,
+    ScalarType,
+    MemoryFormat,
+    Layout,
+    Device,
+    Graph,
+    CustomObj,
+    Operator,
+    Complex,
+    Dict,
   };
   struct NoneValue {};
   using Storage =
@@ -92,10 +137,9 @@ public:
                    std::vector<std::vector<TensorArg>>, int64_t, std::vector<int64_t>,
                    std::vector<std::vector<int64_t>>, double, std::vector<double>, std::vector<std::vector<double>>,
                    bool, std::vector<bool>, llvm::StringRef, std::vector<llvm::StringRef>, SymIntArg,
-                   std::vector<SymIntArg>, SymFloatArg, std::vector<SymFloatArg>, SymBoolArg,
-                   std::vector<SymBoolArg>, torch_export::ScalarType, torch_export::MemoryFormat,
-                   torch_export::Layout, torch_export::Device, GraphArg, CustomObjArg, OperatorArg,
-                   std::complex<double>, DictArg>;
+                   std::vector<SymIntArg>, SymFloatArg, std::vector<SymFloatArg>, SymBoolArg, std::vector<SymBoolArg>,
+                   torch_export::ScalarType, torch_export::MemoryFormat, torch_export::Layout, torch_export::Device,
+                   GraphArg, CustomObjArg, OperatorArg, std::complex<double>, DictArg>;
 
   Argument() = default;
   explicit Argument(Storage storage) : storage(std::move(storage)) {}

@@ -30,11 +30,11 @@ struct NamedArgument {
 
 /// Where a node comes from in the user's Python.
 struct Origin {
-  llvm::StringRef file;       ///< empty when no frame is the model's own
-  unsigned line = 0;          ///< from 1
-  llvm::StringRef function;   ///< e.g. "forward"
-  llvm::StringRef modulePath; ///< e.g. "bert.encoder.layer.3.attention"; empty for the model itself
-  llvm::StringRef moduleType; ///< e.g. "torch.nn.modules.linear.Linear"
+  llvm::StringRef file;          ///< empty when no frame is the model's own
+  unsigned line = 0;             ///< from 1
+  llvm::StringRef function;      ///< e.g. "forward"
+  llvm::StringRef modulePath;    ///< e.g. "bert.encoder.layer.3.attention"; empty for the model itself
+  llvm::StringRef moduleType;    ///< e.g. "torch.nn.modules.linear.Linear"
   llvm::StringRef torchFunction; ///< what the user called, e.g. "builtin_function_or_method.linear"
 };
 
@@ -85,8 +85,14 @@ struct InputSpec {
 
 struct OutputSpec {
   enum class Kind : uint8_t {
-    UserOutput, Loss, BufferMutation, ParameterMutation, GradientToParameter, GradientToUserInput,
-    UserInputMutation, Token
+    UserOutput,
+    Loss,
+    BufferMutation,
+    ParameterMutation,
+    GradientToParameter,
+    GradientToUserInput,
+    UserInputMutation,
+    Token
   };
   Kind kind = Kind::UserOutput;
   Argument arg;
@@ -135,8 +141,8 @@ struct ExportedProgram {
   std::vector<OutputSpec> outputs; ///< as graph.outputs, one each
   PyTree inputTree, outputTree;    ///< inputTree: a tuple of (tuple of args, dict of kwargs), or empty if not recorded
   llvm::StringMap<Payload> weights, constants;
-  std::map<std::string, Range> ranges; ///< by symbol
-  std::vector<llvm::StringRef> guards; ///< Python conditions that the exporter relied on
+  std::map<std::string, Range> ranges;  ///< by symbol
+  std::vector<llvm::StringRef> guards;  ///< Python conditions that the exporter relied on
   std::vector<llvm::StringRef> modules; ///< paths of the model's submodules
   llvm::StringMap<int64_t> opsets;      ///< "aten" -> 10
   llvm::StringRef torchVersion;

@@ -15,8 +15,8 @@ namespace tenon::torch_export {
 /// One thing that is wrong with a file.
 struct ReadError {
   std::string file;
-  std::string entry;  ///< of the archive; empty when the whole file is meant
-  std::string path;   ///< inside the entry, e.g. "graph_module.graph.nodes[12].inputs[0]"; may be empty
+  std::string entry; ///< of the archive; empty when the whole file is meant
+  std::string path;  ///< inside the entry, e.g. "graph_module.graph.nodes[12].inputs[0]"; may be empty
   std::string reason;
   std::string str() const;
 };
@@ -35,8 +35,8 @@ public:
   /// The same as MLIR diagnostics located at the file.
   static std::unique_ptr<Pt2Archive> open(llvm::StringRef path, mlir::MLIRContext *context, OpenOptions options = {});
   /// Reads bytes that outlive the result; `name` stands for the file in errors.
-  static std::unique_ptr<Pt2Archive> read(llvm::ArrayRef<uint8_t> bytes, llvm::StringRef name,
-                                          ReadErrorHandler onError, OpenOptions options = {});
+  static std::unique_ptr<Pt2Archive> read(llvm::ArrayRef<uint8_t> bytes, llvm::StringRef name, ReadErrorHandler onError,
+                                          OpenOptions options = {});
 
   const ExportedProgram &program() const { return exported; }
   const ZipReader &zip() const { return zipReader; }
