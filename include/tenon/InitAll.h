@@ -7,6 +7,7 @@
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
 #include "mlir/Transforms/Passes.h"
+#include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Target/CPU/LowerKernels.h"
 
 namespace tenon {
@@ -23,6 +24,7 @@ inline void registerAllPasses() {
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
   cpu::registerLowerKernelsPasses();
+  registerConvertGraphToKernelPass();
 }
 
 } // namespace tenon
