@@ -3,9 +3,7 @@
 
     tools/dev/math-coefficients.py > lib/Target/CPU/Math/Coefficients.h
 
-Polynomials come from Remez's exchange algorithm on the weighted (mostly relative) error; rational functions from the same
-exchange applied to the linearised problem P - f*Q, reweighted by 1/Q until it settles (Sanathanan & Koerner). The first
-coefficients are rounded to the target type one after the other and the rest is fitted again around them, so that rounding
+Polynomials come from Remez's exchange algorithm on the weighted (mostly relative) error. The first coefficients are rounded to the target type one after the other and the rest is fitted again around them, so that rounding
 costs nothing where it would hurt most (Muller, Elementary Functions, 3rd ed., chapters 3 and 4).
 The achieved approximation error is printed beside each table, as a power of two.
 """
@@ -84,33 +82,6 @@ def polynomial(name, kind, f, lo, hi, degree, scale=None, variable=None, fixed=(
         done.append(to_type(coefficients[0], kind))
     emit(name, kind, done, error, note)
     return done
-
-
-def rational(name, kind, f, lo, hi, top, bottom, scale=None, variable=None, note="", lead=None):
-    """P/Q with Q(0) = 1; `lead` fixes P(0)."""
-    xs = grid(lo, hi, 60 * (top + bottom + 2))
-    v = variable or (lambda x: x)
-    vs = [v(x) for x in xs]
-    values = [f(x) for x in xs]
-    weight = [scale(x) if scale else ONE for x in xs]
-    q_before = [ONE] * len(xs)
-    first = 1 if lead is not None else 0
-    lead_value = to_type(lead, kind) if lead is not None else mp.mpf(0)
-    for _ in range(12):
-        columns = [[a ** i for a in vs] for i in range(first, top + 1)]
-        columns += [[-t * a ** i for a, t in zip(vs, values)] for i in range(1, bottom + 1)]
-        coefficients, _e = exchange(columns, [t - lead_value for t in values], [w / q for w, q in zip(weight, q_before)])
-        p = ([lead_value] if first else []) + coefficients[:top + 1 - first]
-        q = [ONE] + coefficients[top + 1 - first:]
-        q_now = [mp.polyval(q[::-1], a) for a in vs]
-        moved = max(abs(a / b - 1) for a, b in zip(q_now, q_before))
-        q_before = q_now
-        if moved < mp.mpf(10) ** -6:
-            break
-    p, q = [to_type(c, kind) for c in p], [to_type(c, kind) for c in q]
-    error = max(abs((mp.polyval(p[::-1], a) / mp.polyval(q[::-1], a) - t) * w) for a, t, w in zip(vs, values, weight))
-    emit(name + "Top", kind, p, error, note)
-    emit(name + "Bottom", kind, q, error, note)
 
 
 def emit(name, kind, coefficients, error, note):
@@ -201,21 +172,30 @@ namespace tenon::cpu::coefficients {
                    lambda x: x ** 3 / mp.sin(x), lambda x: x * x, note="sin(r) = r + r*r*r*p(r*r), |r| <= pi/4")
         polynomial("Cos", kind, lambda x: (mp.cos(x) - 1 + x * x / 2) / x ** 4, mp.mpf(0), quarter, c_degree,
                    lambda x: x ** 4 / mp.cos(x), lambda x: x * x, note="cos(r) = 1 - r*r/2 + r*r*r*r*p(r*r)")
-    limit = mp.mpf("9.02")
-    rational("Tanh", "f32", lambda x: mp.tanh(x) / x, mp.mpf("1e-6"), limit, 6, 3,
-             lambda x: x / mp.tanh(x), lambda x: x * x, note="tanh(x) = x*P(x*x)/Q(x*x), |x| <= 9.02", lead=1)
-    limit = mp.mpf("3.93")
-    rational("Erf", "f32", lambda x: mp.erf(x) / x, mp.mpf("1e-6"), limit, 6, 5,
-             lambda x: x / mp.erf(x), lambda x: x * x, note="erf(x) = x*P(x*x)/Q(x*x), |x| <= 3.93",
-             lead=2 / mp.sqrt(mp.pi))
+    tiny = mp.mpf("1e-6")
+    middle = mp.mpf("2.425")
+    polynomial("ErfTail", "f32", lambda x: mp.erfc(x) ** mp.mpf("0.25"), mp.mpf("0.92"), mp.mpf("3.93"), 8,
+               lambda x: 4 * mp.erfc(x) ** mp.mpf("0.75"), lambda x: x - middle, exact=0,
+               note="erfc(x) = p(x - 2.425)^4, 0.92 <= x <= 3.93, absolute")
+    for kind, degree in (("f32", 5), ("f64", 11)):
+        polynomial("Erf", kind, lambda x: mp.erf(x) / x - 1, tiny, mp.mpf("0.93" if kind == "f32" else "1.0"), degree,
+                   lambda x: x / mp.erf(x), lambda x: x * x, exact=0, note="erf(x) = x + x*p(x*x)")
+    for kind, degree, top in (("f32", 10, 11), ("f64", 23, 28)):
+        polynomial("Erfc", kind, lambda x: (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x), mp.mpf(0), mp.mpf(top), degree,
+                   lambda x: 1 / ((1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)), lambda x: (x - 4) / (x + 4), exact=0,
+                   note="erfc(x) = exp(-x*x)/(1 + 2*x) * p((x-4)/(x+4)), x >= 0")
+    for kind, degree in (("f32", 4), ("f64", 12)):
+        polynomial("Asin", kind, lambda x: (mp.asin(x) - x) / x ** 3, mp.mpf(0), mp.mpf("0.5"), degree,
+                   lambda x: x ** 3 / mp.asin(x), lambda x: x * x, exact=0, note="asin(x) = x + x*x*x*p(x*x), |x| <= 1/2")
+    for kind, degree in (("f32", 8), ("f64", 19)):
+        polynomial("Atan", kind, lambda x: (mp.atan(x) - x) / x ** 3, mp.mpf(0), mp.mpf(1), degree,
+                   lambda x: x ** 3 / mp.atan(x), lambda x: x * x, exact=0, note="atan(x) = x + x*x*x*p(x*x), |x| <= 1")
+    split_constant("TwoThirds", "f64", mp.mpf(2) / 3, [53], "2/3 in two parts")
+    polynomial("PowTail", "f64", lambda s: (2 * mp.atanh(s) / s - 2 - 2 * s * s / 3) / s ** 4, mp.mpf(0), smax, 7,
+               lambda s: s ** 4, lambda s: s * s, note="log((1+s)/(1-s)) = 2*s + 2/3*s^3 + s^5*p(s*s), for pow in f64")
     with mp.workprec(2000):
         words("TwoOverPi", 2 / mp.pi, 40, "2/pi, 32 bits a word, most significant first")
-    extra()
     print("\n} // namespace tenon::cpu::coefficients\n#endif // TENON_LIB_TARGET_CPU_MATH_COEFFICIENTS_H")
-
-
-def extra():
-    pass
 
 
 if __name__ == "__main__":

@@ -100,6 +100,137 @@ struct ExpandSincos final : ExpandFloatOp<math::SincosOp> {
 };
 } // namespace
 
+/// The number that every lane of a constant has.
+static std::optional<double> splatFloat(Value v) {
+  Attribute attribute;
+  if (!matchPattern(v, m_Constant(&attribute)))
+    return std::nullopt;
+  if (auto number = dyn_cast<FloatAttr>(attribute))
+    return number.getValueAsDouble();
+  if (auto numbers = dyn_cast<SplatElementsAttr>(attribute))
+    return numbers.getSplatValue<FloatAttr>().getValueAsDouble();
+  return std::nullopt;
+}
+
+static std::optional<int64_t> splatInt(Value v) {
+  APInt number;
+  if (matchPattern(v, m_ConstantInt(&number)) && number.getSignificantBits() <= 64)
+    return number.getSExtValue();
+  return std::nullopt;
+}
+
+/// x^n without a logarithm for the exponents that models use; the products round at most twice.
+static std::optional<Float> powConstant(Float x, double n) {
+  if (n == 0.0)
+    return literal(x, 1.0);
+  if (n == 1.0)
+    return x;
+  if (n == 2.0)
+    return x * x;
+  if (n == 3.0)
+    return x * x * x;
+  if (n == -1.0)
+    return 1.0 / x;
+  if (n == 0.5) {
+    // pow(-0, 1/2) is +0 and pow(-inf, 1/2) is +inf, unlike sqrt.
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    return select(x == -inf, inf, sqrt(x + 0.0));
+  }
+  return std::nullopt;
+}
+
+namespace {
+struct ExpandPow final : ExpandFloatOp<math::PowFOp> {
+  using ExpandFloatOp::ExpandFloatOp;
+  LogicalResult expand(math::PowFOp op, MathEmitter &e, PatternRewriter &rewriter) const final {
+    Float x = widen(e, op.getLhs());
+    std::optional<Float> result;
+    if (std::optional<double> n = splatFloat(op.getRhs()))
+      result = powConstant(x, *n);
+    if (!result)
+      result = fn::pow(x, widen(e, op.getRhs()));
+    rewriter.replaceOp(op, narrow(*result, op.getType()));
+    return success();
+  }
+};
+
+struct ExpandFPowI final : ExpandFloatOp<math::FPowIOp> {
+  using ExpandFloatOp::ExpandFloatOp;
+  LogicalResult expand(math::FPowIOp op, MathEmitter &e, PatternRewriter &rewriter) const final {
+    Float x = widen(e, op.getLhs());
+    std::optional<Float> result;
+    if (std::optional<int64_t> n = splatInt(op.getRhs()))
+      result = powConstant(x, double(*n));
+    if (!result)
+      result = fn::powInt(x, e.wrapInt(op.getRhs()));
+    rewriter.replaceOp(op, narrow(*result, op.getType()));
+    return success();
+  }
+};
+
+struct ExpandIPowI final : OpRewritePattern<math::IPowIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::IPowIOp op, PatternRewriter &rewriter) const final {
+    Type type = op.getType();
+    auto vector = dyn_cast<VectorType>(type);
+    if ((isa<ShapedType>(type) && (!vector || vector.isScalable())) || !getElementTypeOrSelf(type).isInteger())
+      return rewriter.notifyMatchFailure(op, "not a scalar or fixed-size vector of integers");
+    MathEmitter e(rewriter, op.getLoc(), type, /*hasFMA=*/false);
+    Int x = e.wrapInt(op.getLhs());
+    std::optional<int64_t> n = splatInt(op.getRhs());
+    if (n && *n >= 0 && *n <= 16) {
+      Int result = *n & 1 ? x : literal(x, 1);
+      for (Int power = x; *n >>= 1;) {
+        power = power * power;
+        if (*n & 1)
+          result = result * power;
+      }
+      rewriter.replaceOp(op, result.v);
+      return success();
+    }
+    rewriter.replaceOp(op, fn::powInt(x, e.wrapInt(op.getRhs())).v);
+    return success();
+  }
+};
+
+/// As torch.clamp: NaN stays NaN.
+struct ExpandClamp final : ExpandFloatOp<math::ClampFOp> {
+  using ExpandFloatOp::ExpandFloatOp;
+  LogicalResult expand(math::ClampFOp op, MathEmitter &e, PatternRewriter &rewriter) const final {
+    Float x = e.wrap(op.getValue()), low = e.wrap(op.getMin()), high = e.wrap(op.getMax());
+    Float y = select(x < low, low, x);
+    rewriter.replaceOp(op, select(y > high, high, y).v);
+    return success();
+  }
+};
+
+template <typename Op> struct ExpandClass final : ExpandFloatOp<Op> {
+  using ExpandFloatOp<Op>::ExpandFloatOp;
+  LogicalResult expand(Op op, MathEmitter &e, PatternRewriter &rewriter) const final {
+    Value operand = op.getOperand();
+    auto type = cast<FloatType>(getElementTypeOrSelf(operand.getType()));
+    Type words = e.intType(type.getWidth());
+    Int bits = e.wrapInt(arith::BitcastOp::create(rewriter, op.getLoc(), words, operand));
+    Int size = bits & ((uint64_t(1) << (type.getWidth() - 1)) - 1);
+    const llvm::fltSemantics &format = type.getFloatSemantics();
+    uint64_t infinity = APFloat::getInf(format).bitcastToAPInt().getZExtValue();
+    Bool result;
+    if constexpr (std::is_same_v<Op, math::IsNaNOp>)
+      result = lessUnsigned(literal(size, infinity), size);
+    else if constexpr (std::is_same_v<Op, math::IsInfOp>)
+      result = size == infinity;
+    else if constexpr (std::is_same_v<Op, math::IsFiniteOp>)
+      result = lessUnsigned(size, infinity);
+    else {
+      uint64_t least = APFloat::getSmallestNormalized(format).bitcastToAPInt().getZExtValue();
+      result = lessUnsigned(size - least, infinity - least);
+    }
+    rewriter.replaceOp(op, result.v);
+    return success();
+  }
+};
+} // namespace
+
 static Float rsqrt(Float x) { return 1.0 / sqrt(x); }
 
 void populateExpandMathPatterns(RewritePatternSet &patterns, const ExpandMathOptions &options) {
@@ -115,11 +246,27 @@ void populateExpandMathPatterns(RewritePatternSet &patterns, const ExpandMathOpt
   patterns.add<ExpandUnary<math::TanhOp>>(context, fma, fn::tanh);
   patterns.add<ExpandUnary<math::SinhOp>>(context, fma, fn::sinh);
   patterns.add<ExpandUnary<math::CoshOp>>(context, fma, fn::cosh);
+  patterns.add<ExpandUnary<math::AsinhOp>>(context, fma, fn::asinh);
+  patterns.add<ExpandUnary<math::AcoshOp>>(context, fma, fn::acosh);
+  patterns.add<ExpandUnary<math::AtanhOp>>(context, fma, fn::atanh);
   patterns.add<ExpandUnary<math::SinOp>>(context, fma, fn::sin);
   patterns.add<ExpandUnary<math::CosOp>>(context, fma, fn::cos);
   patterns.add<ExpandUnary<math::TanOp>>(context, fma, fn::tan);
   patterns.add<ExpandSincos>(context, fma);
+  patterns.add<ExpandUnary<math::AsinOp>>(context, fma, fn::asin);
+  patterns.add<ExpandUnary<math::AcosOp>>(context, fma, fn::acos);
+  patterns.add<ExpandUnary<math::AtanOp>>(context, fma, fn::atan);
+  patterns.add<ExpandBinary<math::Atan2Op>>(context, fma, fn::atan2);
   patterns.add<ExpandUnary<math::ErfOp>>(context, fma, fn::erf);
+  patterns.add<ExpandUnary<math::ErfcOp>>(context, fma, fn::erfc);
+  patterns.add<ExpandUnary<math::CbrtOp>>(context, fma, fn::cbrt);
+  patterns.add<ExpandUnary<math::RoundOp>>(context, fma, fn::roundHalfAway);
+  patterns.add<ExpandBinary<arith::RemFOp>>(context, fma, fn::fmod);
+  patterns.add<ExpandPow, ExpandFPowI>(context, fma);
+  patterns.add<ExpandIPowI>(context);
+  patterns.add<ExpandClamp>(context, fma);
+  patterns.add<ExpandClass<math::IsNaNOp>, ExpandClass<math::IsInfOp>, ExpandClass<math::IsFiniteOp>,
+               ExpandClass<math::IsNormalOp>>(context, fma);
   patterns.add<ExpandUnary<math::RsqrtOp>>(context, fma, rsqrt);
   patterns.add<WidenUnary<math::SqrtOp>, WidenUnary<math::CeilOp>, WidenUnary<math::FloorOp>, WidenUnary<math::TruncOp>,
                WidenUnary<math::RoundEvenOp>>(context);

@@ -176,9 +176,10 @@ Float flipSign(Float a, Int sign) { return fromBits(bitsOf(a) ^ sign); }
 
 Float polynomial(ArrayRef<double> c, Float x) {
   if (c.size() >= 8) {
-    // Two chains, in even and odd powers: half the latency for one more multiplication.
+    // Two chains, in even and odd powers: half the latency for one more multiplication. The constant is added last, for its
+    // rounding is the one that shows.
     SmallVector<double> even, odd;
-    for (auto [i, value] : llvm::enumerate(c))
+    for (auto [i, value] : llvm::enumerate(c.drop_front()))
       (i % 2 ? odd : even).push_back(value);
     Float square = x * x;
     auto chain = [&](ArrayRef<double> part) {
@@ -187,7 +188,7 @@ Float polynomial(ArrayRef<double> c, Float x) {
         sum = mad(sum, square, value);
       return sum;
     };
-    return mad(chain(odd), x, chain(even));
+    return mad(mad(chain(odd), x, chain(even)), x, c.front());
   }
   Float sum = literal(x, c.back());
   for (double value : llvm::reverse(c.drop_back()))

@@ -48,7 +48,8 @@ Float expScaled(Float x, int shift, Float *tail) {
   if (tail)
     r = r + *tail;
   Float p = single ? polynomial(kExpF32, r) : polynomial(kExpF64, r);
-  Float y = mad(mad(p, r, 1.0), r, 1.0);
+  // Without fma, the order with one more operation keeps a product from being rounded next to the result.
+  Float y = x.e->hasFMA() ? mad(mad(p, r, 1.0), r, 1.0) : mad(r * r, p, r) + 1.0;
   Int word = shift ? n.word - uint64_t(shift) : n.word;
   y = scaleNearOne(y, word, clamped < normal + shift * ln2);
   // Also passes NaN on.
