@@ -54,34 +54,39 @@ struct Compiled {
 };
 } // namespace
 
-static std::string programText(const MathCase &test, StringRef type, int lanes) {
+static std::string programText(const MathCase &test, StringRef type, int lanes, StringRef outType) {
   std::string value = lanes ? llvm::formatv("vector<{0}x{1}>", lanes, type).str() : type.str();
+  std::string outValue = lanes ? llvm::formatv("vector<{0}x{1}>", lanes, outType).str() : outType.str();
+  std::string outMemory = llvm::formatv("memref<{0}x{1}>", kChunk, outType).str();
   std::string memory = llvm::formatv("memref<{0}x{1}>", kChunk, type).str();
   auto load = [&](StringRef name, StringRef from) {
     return lanes ? llvm::formatv("%{0} = vector.load %{1}[%i] : {2}, {3}\n", name, from, memory, value).str()
                  : llvm::formatv("%{0} = memref.load %{1}[%i] : {2}\n", name, from, memory).str();
   };
-  std::string text = llvm::formatv("func.func @run(%x: {0} {{llvm.noalias}, %y: {0} {{llvm.noalias}, %r: {0} {{llvm.noalias}) {{\n"
+  std::string text = llvm::formatv("func.func @run(%x: {0} {{llvm.noalias}, %y: {0} {{llvm.noalias}, %r: {3} {{llvm.noalias}) {{\n"
                                    "%c0 = arith.constant 0 : index\n%n = arith.constant {1} : index\n"
                                    "%step = arith.constant {2} : index\nscf.for %i = %c0 to %n step %step {{\n",
-                                   memory, kChunk, std::max(lanes, 1))
+                                   memory, kChunk, std::max(lanes, 1), outMemory)
                          .str();
   text += load("a", "x");
   if (test.operands == 2)
     text += load("b", "y");
-  text += llvm::formatv("%v = {0} %a{1} : {2}\n", test.op, test.operands == 2 ? ", %b" : "", value).str();
-  text += lanes ? llvm::formatv("vector.store %v, %r[%i] : {0}, {1}\n", memory, value).str()
-                : llvm::formatv("memref.store %v, %r[%i] : {0}\n", memory).str();
+  text += llvm::formatv("%v = {0} %a{1} : {2}", test.op, test.operands == 2 ? ", %b" : "", value).str();
+  text += type == outType ? "\n" : " to " + outValue + "\n";
+  text += lanes ? llvm::formatv("vector.store %v, %r[%i] : {0}, {1}\n", outMemory, outValue).str()
+                : llvm::formatv("memref.store %v, %r[%i] : {0}\n", outMemory).str();
   return text + "}\nreturn\n}\n";
 }
 
 static std::optional<Compiled> compile(MLIRContext &context, const MathCase &test, StringRef type, int lanes,
-                                       const Variant &variant) {
-  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(programText(test, type, lanes), &context);
+                                       const Variant &variant, StringRef outType = "") {
+  outType = outType.empty() ? type : outType;
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(programText(test, type, lanes, outType), &context);
   if (!module)
     return std::nullopt;
   PassManager pm(&context);
   pm.addPass(tenon::cpu::createExpandMathPass({variant.fma}));
+  pm.addPass(tenon::cpu::createConvertHalfTypesPass({/*hasF16C=*/variant.fma}));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
@@ -137,8 +142,19 @@ static std::optional<Compiled> compile(MLIRContext &context, const MathCase &tes
   return result;
 }
 
+namespace {
+/// A binary format: precision, and exponents as in std::numeric_limits.
+struct Format {
+  int digits, minExponent, maxExponent;
+};
+} // namespace
+static constexpr Format kF16 = {11, -13, 16}, kBF16 = {8, -125, 128};
+template <typename T>
+static constexpr Format kFormat = {std::numeric_limits<T>::digits, std::numeric_limits<T>::min_exponent,
+                                   std::numeric_limits<T>::max_exponent};
+
 /// The error of `got` in units of the last place of the exact value; infinite for a wrong special value.
-template <typename T> static double ulpError(T got, long double exact) {
+static double ulpError(long double got, long double exact, Format format) {
   constexpr double kWrong = std::numeric_limits<double>::infinity();
   if (std::isnan(exact) || std::isnan(got))
     return std::isnan(exact) && std::isnan(got) ? 0 : kWrong;
@@ -150,16 +166,15 @@ template <typename T> static double ulpError(T got, long double exact) {
     if (std::signbit(got) != std::signbit(exact))
       return kWrong;
   }
-  using Limits = std::numeric_limits<T>;
-  int exponent = std::max(std::ilogb(exact), Limits::min_exponent - 1);
-  long double unit = std::ldexp(1.0L, exponent - Limits::digits + 1);
+  int exponent = std::max(std::ilogb(exact), format.minExponent - 1);
+  long double unit = std::ldexp(1.0L, exponent - format.digits + 1);
   if (std::isinf(got)) {
     if (std::signbit(got) != std::signbit(exact))
       return kWrong;
-    long double top = std::ldexp(1.0L, Limits::max_exponent);
-    return std::fabs(exact) >= top ? 0 : double((top - std::fabs(exact)) / std::ldexp(1.0L, Limits::max_exponent - Limits::digits));
+    long double top = std::ldexp(1.0L, format.maxExponent), last = std::ldexp(1.0L, format.maxExponent - format.digits);
+    return std::fabs(exact) >= top ? 0 : double((top - std::fabs(exact)) / last);
   }
-  if (std::fabs(exact) > std::ldexp(1.0L, Limits::max_exponent))
+  if (std::fabs(exact) > std::ldexp(1.0L, format.maxExponent))
     return kWrong;
   return double(std::fabs(got - exact) / unit);
 }
@@ -225,7 +240,7 @@ template <typename T> static Measured measure(const MathCase &test, const Compil
     for (int i = 0; i != kChunk; ++i) {
       T a = x[base + i], b = y[base + i];
       long double exact = sizeof(T) == 4 ? (long double)test.inDouble(a, b) : test.inLong(a, b);
-      double ulp = ulpError<T>(r[i], exact);
+      double ulp = ulpError(r[i], exact, kFormat<T>);
       if (ulp > result.ulp)
         result = {ulp, 0, double(a), double(b), double(r[i])};
     }
@@ -244,6 +259,97 @@ template <typename T> static Measured measure(const MathCase &test, const Compil
   }
   result.nanoseconds = best / kChunk;
   return result;
+}
+
+static const llvm::fltSemantics &semantics(bool isF16) {
+  return isF16 ? llvm::APFloat::IEEEhalf() : llvm::APFloat::BFloat();
+}
+
+static float decodeHalf(uint16_t bits, bool isF16) {
+  llvm::APFloat value(semantics(isF16), llvm::APInt(16, bits));
+  bool lost;
+  value.convert(llvm::APFloat::IEEEsingle(), llvm::APFloat::rmNearestTiesToEven, &lost);
+  return value.convertToFloat();
+}
+
+/// All 65536 arguments of a function of one; pairs at random for a function of two. Half an ulp is the rounding.
+static bool checkHalf(MLIRContext &context, const MathCase &test, bool isF16, const Variant &variant) {
+  std::optional<Compiled> code = compile(context, test, isF16 ? "f16" : "bf16", 8, variant);
+  if (!code)
+    return false;
+  std::vector<uint16_t> x(65536), y(65536), r(kChunk);
+  std::mt19937_64 random(3);
+  for (int i = 0; i != 65536; ++i) {
+    x[i] = i;
+    y[i] = random();
+  }
+  for (int base = 0; base != 65536; base += kChunk) {
+    code->run(&x[base], &y[base], r.data());
+    for (int i = 0; i != kChunk; ++i) {
+      double a = decodeHalf(x[base + i], isF16), b = decodeHalf(y[base + i], isF16), got = decodeHalf(r[i], isF16);
+      double exact = test.inDouble(a, b);
+      if (ulpError(got, exact, isF16 ? kF16 : kBF16) <= 0.505)
+        continue;
+      printf("%s %s %s: x = %g, y = %g, got %g, exact %.17g  FAILED\n", test.name.c_str(), isF16 ? "f16" : "bf16", variant.cpu, a,
+             b, got, exact);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// f32 to bf16 and f16 on random bits and on the neighbours of ties, against APFloat.
+static bool checkRounding(MLIRContext &context, bool isF16, const Variant &variant) {
+  MathCase cast = {"truncf", "arith.truncf", 1, nullptr, nullptr, 0, 1, 0, 0};
+  std::optional<Compiled> code = compile(context, cast, "f32", 8, variant, isF16 ? "f16" : "bf16");
+  if (!code)
+    return false;
+  std::mt19937_64 random(4);
+  std::vector<uint32_t> x(kChunk);
+  std::vector<uint16_t> r(kChunk);
+  for (int round = 0; round != 100; ++round) {
+    for (uint32_t &word : x) {
+      word = random();
+      if (random() % 2)
+        word = std::bit_cast<uint32_t>(decodeHalf(word, isF16)) + (uint32_t(random() % 2) << (isF16 ? 12 : 15)) + random() % 3 - 1;
+    }
+    code->run(x.data(), x.data(), r.data());
+    for (int i = 0; i != kChunk; ++i) {
+      llvm::APFloat value(std::bit_cast<float>(x[i]));
+      bool lost;
+      value.convert(semantics(isF16), llvm::APFloat::rmNearestTiesToEven, &lost);
+      uint16_t exact = value.bitcastToAPInt().getZExtValue();
+      bool sameNan = value.isNaN() && std::isnan(decodeHalf(r[i], isF16));
+      if (r[i] == exact || sameNan)
+        continue;
+      printf("f32 %08x to %s %s: got %04x, exact %04x  FAILED\n", x[i], isF16 ? "f16" : "bf16", variant.cpu, r[i], exact);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// A lane gives the same bits in a scalar, in a wide vector and in one of an odd size.
+template <typename T>
+static bool checkShapes(MLIRContext &context, const MathCase &test, StringRef type, const Variant &variant) {
+  std::vector<T> x, y;
+  makeSamples(test, x, y);
+  std::vector<T> first(kChunk), other(kChunk);
+  bool good = true;
+  for (int lanes : {8, 0, 16, 1}) {
+    std::optional<Compiled> code = compile(context, test, type, lanes, variant);
+    if (!code)
+      return false;
+    code->run(x.data(), y.data(), lanes == 8 ? first.data() : other.data());
+    for (int i = 0; i != kChunk && lanes != 8; ++i)
+      if (std::memcmp(&first[i], &other[i], sizeof(T)) && !(std::isnan(first[i]) && std::isnan(other[i]))) {
+        printf("%s with %d lanes: x = %g, y = %g: %a, with 8 lanes %a  FAILED\n", test.name.c_str(), lanes, double(x[i]), double(y[i]),
+               double(other[i]), double(first[i]));
+        good = false;
+        break;
+      }
+  }
+  return good;
 }
 
 static bool report(const MathCase &test, StringRef type, const Variant &variant, const Measured &m, double bound) {
@@ -290,6 +396,15 @@ int main(int argc, char **argv) {
         std::optional<Compiled> code = compile(context, test, "f64", variant.fma ? 4 : 2, variant);
         good &= code && report(test, "f64", variant, measure<double>(test, *code), test.boundF64);
       }
+      good &= checkHalf(context, test, /*isF16=*/true, variant) & checkHalf(context, test, /*isF16=*/false, variant);
+    }
+    good &= checkShapes<float>(context, test, "f32", variants.back());
+    good &= checkShapes<double>(context, test, "f64", variants.back());
+  }
+  if (only.empty()) {
+    for (const Variant &variant : variants) {
+      good &= checkRounding(context, /*isF16=*/true, variant);
+      good &= checkRounding(context, /*isF16=*/false, variant);
     }
   }
   return good ? 0 : 1;

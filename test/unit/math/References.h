@@ -18,7 +18,6 @@ struct MathCase {
   double low, high;
   /// Largest error in ulp; NaN: not implemented for the type.
   double boundF32, boundF64;
-  /// Where errors are absolute multiples of ulp(1) instead, none so far; kept out of the table.
 };
 
 const std::vector<MathCase> &mathCases();

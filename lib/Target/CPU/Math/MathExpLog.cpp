@@ -64,8 +64,9 @@ Float exp2(Float x) {
   Float clamped = select(x < lowest, lowest, x);
   Nearest n = nearest(clamped);
   Float r = clamped - n.value;
-  Float p = single ? polynomial(kExp2F32, r) : polynomial(kExp2F64, r);
-  Float y = scaleNearOne(mad(p, r, 1.0), n.word, clamped < (single ? -125.0 : -1021.0));
+  ArrayRef<double> c = single ? ArrayRef<double>(kExp2F32) : kExp2F64;
+  Float y = x.e->hasFMA() ? mad(polynomial(c, r), r, 1.0) : mad(r * r, polynomial(c.drop_front(), r), r * c[0]) + 1.0;
+  y = scaleNearOne(y, n.word, clamped < (single ? -125.0 : -1021.0));
   return select(x < (single ? 128.0 : 1024.0), y, x + kInf);
 }
 

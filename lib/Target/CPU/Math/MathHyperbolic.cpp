@@ -51,7 +51,7 @@ Float cosh(Float x) {
 Float asinh(Float x) {
   // log(a + sqrt(a*a+1)) = log1p(a + a*a/(1 + sqrt(a*a+1))), and log(2a) for large a.
   Float size = abs(x);
-  Bool large = size > (width(x) == 32 ? 0x1p14 : 0x1p28);
+  Bool large = size > (width(x) == 32 ? 0x1p28 : 0x1p54);
   Float square = size * size;
   Float small = size + square / (sqrt(square + 1.0) + 1.0);
   Float y = log1p(select(large, size, small));
@@ -60,7 +60,7 @@ Float asinh(Float x) {
 
 Float acosh(Float x) {
   // With t = x-1: log1p(t + sqrt(2t + t*t)), and log(2x) for large x.
-  Bool large = x > (width(x) == 32 ? 0x1p14 : 0x1p28);
+  Bool large = x > (width(x) == 32 ? 0x1p28 : 0x1p54);
   Float t = x - 1.0;
   Float small = t + sqrt(mad(t, t, t + t));
   Float y = log1p(select(large, x, small));

@@ -42,7 +42,7 @@ static Float powShort(Float size, Float y) {
   Float s = parts.f / (parts.f + 2.0);
   Float log = mad(s, polynomial(kPowLogF64, s * s), parts.exponent);
   log = select(size == 0.0, -kInf, log);
-  log = select(size == kInf, kInf, log);
+  log = select(size < kInf, log, size);
   Float t = y * log;
   // Beyond these f32 has only zero and infinity. NaN stays.
   t = select(t < -300.0, -300.0, t);
@@ -74,10 +74,12 @@ static Float powLong(Float size, Float y) {
   low = total.low + (low + parts.exponent * kLn2F64[1]);
   Pair log = fastTwoSum(total.high, low);
   Float high = select(size == 0.0, -kInf, log.high);
-  high = select(size == kInf, kInf, high);
-  Pair t = twoProduct(y, high);
+  high = select(size < kInf, high, size);
+  // Beyond 2^100 any logarithm but zero overflows; the product's split must not.
+  Float factor = select(abs(y) > 0x1p100, copySign(literal(y, 0x1p100), y), y);
+  Pair t = twoProduct(factor, high);
   Bool ordinary = abs(t.high) < 1000.0;
-  Float tLow = select(ordinary, t.low + y * log.low, 0.0);
+  Float tLow = select(ordinary, t.low + factor * log.low, 0.0);
   return fn::expScaled(t.high, 0, &tLow);
 }
 
@@ -115,19 +117,20 @@ Float powInt(Float x, Int n) {
 Float cbrt(Float x) {
   bool single = width(x) == 32;
   Float size = abs(x);
-  Bool denormal = size < (single ? 0x1p-126 : 0x1p-1022);
-  Float a = select(denormal, size * (single ? 0x1p24 : 0x1p54), size);
+  Bool small = size < (single ? 0x1p-100 : 0x1p-960);
+  Float a = select(small, size * (single ? 0x1p24 : 0x1p54), size);
   // A third of the exponent and, linearly, of the fraction: within 4 %.
   Int word = single ? bitsOf(a) : truncate(shiftRight(bitsOf(a), 32), 32);
   Int third = {x.e, arith::DivUIOp::create(x.e->builder(), x.e->loc(), word.v, literal(word, 3).v)};
   third = third + (single ? 709958130u : 715094163u);
   Float t = single ? fromBits(third) : fromBits(extendUnsigned(third, 64) << 32);
-  // Halley's iteration triples the good digits: t += t*(a - t^3)/(2t^3 + a).
+  // Halley's iteration triples the good digits: t += t*(a - t^3)/(2t^3 + a), all quartered against overflow.
+  Float quarter = a * 0.25;
   for (int step = 0, steps = single ? 2 : 3; step != steps; ++step) {
-    Float cube = t * t * t;
-    t = mad(t, (a - cube) / (cube + cube + a), t);
+    Float cube = t * t * (t * 0.25);
+    t = mad(t, (quarter - cube) / (cube + cube + quarter), t);
   }
-  t = select(denormal, t * (single ? 0x1p-8 : 0x1p-18), t);
+  t = select(small, t * (single ? 0x1p-8 : 0x1p-18), t);
   t = select((size > 0.0) & (size < kInf), t, size);
   return copySign(t, x);
 }
