@@ -201,8 +201,16 @@ template <typename T> static void makeSamples(const MathCase &test, std::vector<
   auto anyBits = [&] { return std::bit_cast<T>(Word(random())); };
   if (test.operands == 1) {
     x = special;
-    while (x.size() < count)
-      x.push_back(x.size() % 2 ? anyBits() : T(usual(random)));
+    // Also around the limits of exponentials, and next to the zeros and poles of the circular functions.
+    std::uniform_real_distribution<double> limits(sizeof(T) == 4 ? -160 : -1100, sizeof(T) == 4 ? 160 : 1100);
+    while (x.size() < count) {
+      if (x.size() % 8 == 0)
+        x.push_back(T(limits(random)));
+      else if (x.size() % 8 == 2)
+        x.push_back(T((long double)(random() >> (random() % 56 + 8)) * 1.57079632679489661923132169163975144L));
+      else
+        x.push_back(x.size() % 2 ? anyBits() : T(usual(random)));
+    }
     if (test.name == "log" || test.name == "log2" || test.name == "log10" || test.name == "log1p")
       for (int i = 0; i != 100000; ++i)
         x.push_back(T(1 + (i - 50000) * 1e-6));
@@ -214,6 +222,17 @@ template <typename T> static void makeSamples(const MathCase &test, std::vector<
         y.push_back(b);
       }
     while (x.size() < count) {
+      // Powers next to one with large exponents, and of negative numbers.
+      if (x.size() % 4 == 1 && test.name == "pow") {
+        x.push_back(T(1 + (usual(random) - 10) * 0.02));
+        y.push_back(T((usual(random) - 10) * 400));
+        continue;
+      }
+      if (x.size() % 8 == 2 && test.name == "pow") {
+        x.push_back(T(-usual(random)));
+        y.push_back(T(std::floor(usual(random) * 4 - 40)));
+        continue;
+      }
       bool wild = x.size() % 4 == 0;
       x.push_back(wild ? anyBits() : T(usual(random)));
       y.push_back(wild ? anyBits() : T(usual(random)));
