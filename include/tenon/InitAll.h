@@ -9,6 +9,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Target/CPU/LowerKernels.h"
+#include "tenon/Target/CPU/Passes.h"
 
 namespace tenon {
 
@@ -24,6 +25,7 @@ inline void registerAllPasses() {
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
   cpu::registerLowerKernelsPasses();
+  cpu::registerCPUTargetPasses();
   registerConvertGraphToKernelPass();
 }
 
