@@ -58,6 +58,10 @@ struct tn_program {
 namespace tenon::rt {
 
 template <typename Vector> uint32_t sizeOf(const Vector *vector) { return vector ? vector->size() : 0; }
+/// The FlatBuffers verifier checks where a vector's length is, not that 8-byte elements behind it are aligned.
+template <typename Vector> bool isAligned(const Vector *vector) {
+  return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % sizeof(*vector->data()) == 0;
+}
 inline const char *textOf(const flatbuffers::String *string) { return string ? string->c_str() : ""; }
 
 /// Bits per element; 0 for an unknown type.

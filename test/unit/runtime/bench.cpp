@@ -47,9 +47,9 @@ int main() {
       what.values = {regions, tiles, rounds};
       return best(50, [&] { (void)callEntry(session, artifact::Regions, {what, like}, {ticks}, error); });
     };
-    double none = run(0, 0, 0), two = run(1000, 2, 0), many = run(1000, 64, 0), work = run(1000, 64, 50);
+    double none = run(0, 0, 0), two = run(1000, 2, 0), many = run(1000, 64, 0), work = run(1000, 64, 50), heavy = run(20, 64, 5000);
     std::printf("%u threads: call %.2f us; region of 2 empty tiles %.3f us, of 64 empty tiles %.3f us, of 64 tiles with "
-                "work %.3f us\n",
-                threads, none, (two - none) / 1000, (many - none) / 1000, (work - none) / 1000);
+                "work %.3f us, of 64 tiles with 100 times that %.1f us\n",
+                threads, none, (two - none) / 1000, (many - none) / 1000, (work - none) / 1000, (heavy - none) / 20);
   }
 }
