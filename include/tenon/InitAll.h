@@ -3,6 +3,7 @@
 #define TENON_INITALL_H
 
 #include "dialects/Graph/IR/GraphDialect.h"
+#include "dialects/Graph/Transforms/Passes.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
@@ -27,6 +28,7 @@ inline void registerAllPasses() {
   cpu::registerLowerKernelsPasses();
   cpu::registerCPUTargetPasses();
   registerConvertGraphToKernelPass();
+  graph::registerGraphPasses();
 }
 
 } // namespace tenon
