@@ -4,8 +4,11 @@
 
 #include "dialects/Graph/IR/GraphDialect.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
+#include "dialects/Plan/IR/PlanDialect.h"
+#include "dialects/Plan/Transforms/Passes.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
+#include "tenon/Conversion/KernelToPlan.h"
 #include "mlir/Transforms/Passes.h"
 
 namespace tenon {
@@ -14,6 +17,7 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
   registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::complex::ComplexDialect,
                   mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
                   mlir::LLVM::LLVMDialect, graph::GraphDialect, kernel::KernelDialect,
+                  plan::PlanDialect,
                   target::TargetDialect>();
 }
 
@@ -21,6 +25,9 @@ inline void registerAllPasses() {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
+  registerConvertKernelToPlanPass();
+  plan::registerAssignOffsetsPass();
+  plan::registerVerifyMemoryPass();
 }
 
 } // namespace tenon
