@@ -46,7 +46,8 @@ typedef enum tn_status {
   TN_DATA_ERROR = 16,    /* the values of the inputs are not what the model allows */
   TN_BAD_ALIGNMENT = 17, /* an address is not aligned as its type needs */
   TN_UNSUPPORTED = 18,
-  TN_INTERNAL = 19       /* the image broke the ABI: a bug of the compiler */
+  TN_INTERNAL = 19,      /* the image broke the ABI: a bug of the compiler */
+  TN_STATUS_INT_ = 0x7fffffff /* never used: makes every int a valid value of the type, here and below */
 } tn_status_t;
 
 /* "TN_OK" etc.; never NULL. */
@@ -73,7 +74,8 @@ typedef enum tn_dtype {
   TN_I64 = 5, TN_I32 = 6, TN_I16 = 7, TN_I8 = 8, TN_U8 = 9, TN_BOOL = 10,
   TN_U16 = 11, TN_U32 = 12, TN_U64 = 13, TN_C64 = 14, TN_C128 = 15,
   TN_F8E4M3FN = 16, TN_F8E5M2 = 17, TN_F8E4M3FNUZ = 18, TN_F8E5M2FNUZ = 19, TN_F8E8M0FNU = 20,
-  TN_I4 = 21, TN_U4 = 22, TN_F4E2M1FN = 23
+  TN_I4 = 21, TN_U4 = 22, TN_F4E2M1FN = 23,
+  TN_DTYPE_INT_ = 0x7fffffff
 } tn_dtype_t;
 
 /* "f32" etc.; "?" for an unknown number. */
@@ -166,7 +168,9 @@ TN_API TN_NODISCARD tn_status_t tn_variant_info(const tn_program_t *program, uin
 /* NULL when out of range. */
 TN_API const char *tn_variant_feature(const tn_program_t *program, uint32_t variant, uint32_t feature);
 
-typedef enum tn_segment_kind { TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2 } tn_segment_kind_t;
+typedef enum tn_segment_kind {
+  TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2, TN_SEGMENT_INT_ = 0x7fffffff
+} tn_segment_kind_t;
 typedef struct tn_segment_info {
   uint32_t struct_bytes;
   tn_segment_kind_t kind;
@@ -191,7 +195,7 @@ TN_API TN_NODISCARD tn_status_t tn_entry_find(const tn_program_t *program, const
 /* Append-only; equal to TensorRole in tenon.fbs. */
 typedef enum tn_role {
   TN_ROLE_USER = 0, TN_ROLE_PARAMETER = 1, TN_ROLE_BUFFER = 2, TN_ROLE_GRADIENT = 3, TN_ROLE_OPTIMIZER = 4,
-  TN_ROLE_LOSS = 5, TN_ROLE_AUXILIARY = 6
+  TN_ROLE_LOSS = 5, TN_ROLE_AUXILIARY = 6, TN_ROLE_INT_ = 0x7fffffff
 } tn_role_t;
 
 typedef enum tn_side { TN_INPUT = 0, TN_OUTPUT = 1 } tn_side_t;
