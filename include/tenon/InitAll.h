@@ -6,9 +6,11 @@
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Plan/IR/PlanDialect.h"
 #include "dialects/Plan/Transforms/Passes.h"
+#include "dialects/Rt/IR/RtDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
 #include "tenon/Conversion/KernelToPlan.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "mlir/Transforms/Passes.h"
 
 namespace tenon {
@@ -18,6 +20,7 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
                   mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
                   mlir::LLVM::LLVMDialect, graph::GraphDialect, kernel::KernelDialect,
                   plan::PlanDialect,
+                  rt::RtDialect,
                   target::TargetDialect>();
 }
 
@@ -28,6 +31,8 @@ inline void registerAllPasses() {
   registerConvertKernelToPlanPass();
   plan::registerAssignOffsetsPass();
   plan::registerVerifyMemoryPass();
+  registerConvertPlanToRtPass();
+  registerConvertRtToLLVMPass();
 }
 
 } // namespace tenon

@@ -116,7 +116,7 @@ def Rt_SymbolOp : Rt_Op<"symbol", [Pure]> {
   let assemblyFormat = "$index attr-dict `:` type($result)";
 }
 
-def Rt_OffsetOp : Rt_Op<"offset", [Pure]> {
+def Rt_OffsetOp : Rt_Op<"offset", [Pure, AllTypesMatch<["base", "result"]>]> {
   let summary = "An address some bytes further on.";
   let description = [{
     ```mlir
@@ -133,7 +133,7 @@ def Rt_OffsetOp : Rt_Op<"offset", [Pure]> {
 class Rt_KernelOp<string mnemonic> : Rt_Op<mnemonic> {
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<LLVM_AnyPointer>:$operands_, I32Attr:$site, I64:$tiles,
                        AnyType:$scratch);
-  let assemblyFormat = "$kernel `(` $operands_ `)` `tiles` $tiles `scratch` $scratch `site` $site attr-dict `:` type($operands_) `,` type($scratch)";
+  let assemblyFormat = "$kernel `(` $operands_ `)` `tiles` $tiles `scratch` $scratch `site` $site attr-dict `:` `(` type($operands_) `)` `,` type($scratch)";
 }
 
 def Rt_RunOp : Rt_KernelOp<"run"> {
@@ -141,7 +141,7 @@ def Rt_RunOp : Rt_KernelOp<"run"> {
   let description = [{
     Operands are the kernel's inputs, then its outputs; `scratch` is the address of its scratch.
     ```mlir
-    rt.run @k(%0, %1) tiles %n scratch %p site 0 : !llvm.ptr, !llvm.ptr, !llvm.ptr
+    rt.run @k(%0, %1) tiles %n scratch %p site 0 : (!llvm.ptr, !llvm.ptr), !llvm.ptr
     ```
   }];
 }
@@ -151,7 +151,7 @@ def Rt_ParallelOp : Rt_KernelOp<"parallel"> {
   let description = [{
     `scratch` is the number of bytes that each worker needs.
     ```mlir
-    rt.parallel @k(%0, %1) tiles %n scratch %bytes site 0 : !llvm.ptr, !llvm.ptr, i64
+    rt.parallel @k(%0, %1) tiles %n scratch %bytes site 0 : (!llvm.ptr, !llvm.ptr), i64
     ```
   }];
 }
