@@ -5,8 +5,13 @@
 #include "dialects/Graph/IR/GraphDialect.h"
 #include "dialects/Graph/Transforms/Passes.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
+#include "dialects/Plan/IR/PlanDialect.h"
+#include "dialects/Plan/Transforms/Passes.h"
+#include "dialects/Rt/IR/RtDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
+#include "tenon/Conversion/KernelToPlan.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "mlir/Transforms/Passes.h"
 #include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Target/CPU/LowerKernels.h"
@@ -18,6 +23,8 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
   registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::complex::ComplexDialect,
                   mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
                   mlir::LLVM::LLVMDialect, graph::GraphDialect, kernel::KernelDialect,
+                  plan::PlanDialect,
+                  rt::RtDialect,
                   target::TargetDialect>();
 }
 
@@ -29,6 +36,11 @@ inline void registerAllPasses() {
   cpu::registerCPUTargetPasses();
   registerConvertGraphToKernelPass();
   graph::registerGraphPasses();
+  registerConvertKernelToPlanPass();
+  plan::registerAssignOffsetsPass();
+  plan::registerVerifyMemoryPass();
+  registerConvertPlanToRtPass();
+  registerConvertRtToLLVMPass();
 }
 
 } // namespace tenon
