@@ -10,10 +10,10 @@
 #include "dialects/Rt/IR/RtDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
-#include "tenon/Conversion/KernelToPlan.h"
-#include "tenon/Conversion/PlanToRt.h"
 #include "mlir/Transforms/Passes.h"
 #include "tenon/Conversion/GraphToKernel.h"
+#include "tenon/Conversion/KernelToPlan.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "tenon/Target/CPU/Passes.h"
 

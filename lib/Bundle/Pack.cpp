@@ -1,9 +1,7 @@
 //===- Pack.cpp - constants into the layouts of their kernels -------------===//
 #include "tenon/Bundle/Pack.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Parallel.h"
-#include "llvm/Support/xxhash.h"
 #include <cstring>
 
 using namespace mlir;
@@ -180,62 +178,6 @@ std::vector<uint8_t> tenon::constantBytes(ElementsAttr value) {
   return bytes;
 }
 
-/// One element from a number, as `splat` and `seed` sources give it.
-static void storeNumber(double number, Type type, std::vector<uint8_t> &to) {
-  if (auto floating = dyn_cast<FloatType>(type)) {
-    APFloat value(number);
-    bool losesInfo;
-    value.convert(floating.getFloatSemantics(), APFloat::rmNearestTiesToEven, &losesInfo);
-    return storeBits(value.bitcastToAPInt(), plan::elementBytes(type), to);
-  }
-  int64_t integer = type.isInteger(1) ? number != 0 : static_cast<int64_t>(number);
-  storeBits(APInt(64, integer, /*isSigned=*/true), plan::elementBytes(type), to);
-}
-
-Expected<PinnedBytes> tenon::readWeightFromSource(graph::WeightOp weight) {
-  auto type = cast<RankedTensorType>(weight.getType());
-  graph::WeightSourceAttr source = weight.getSource();
-  Type element = type.getElementType();
-  int64_t bytes = type.getNumElements() * plan::elementBytes(element);
-  std::string name = ("weight '" + weight.getSymName() + "' ").str();
-  if (source.getKind() == "file") {
-    auto file = llvm::MemoryBuffer::getFile(source.getPath(), /*IsText=*/false, /*RequiresNullTerminator=*/false);
-    if (!file)
-      return llvm::createStringError(name + "cannot be read from '" + source.getPath() +
-                                     "': " + file.getError().message());
-    uint64_t size = (*file)->getBufferSize(), offset = source.getOffset();
-    if (source.getLength() != bytes || offset > size || static_cast<uint64_t>(bytes) > size - offset)
-      return llvm::createStringError(name + "needs " + Twine(bytes) + " bytes at " + Twine(offset) + " of '" +
-                                     source.getPath() + "' but the source says " + Twine(source.getLength()) +
-                                     " and the file has " + Twine(size));
-    ArrayRef<uint8_t> all(reinterpret_cast<const uint8_t *>((*file)->getBufferStart()), size);
-    return PinnedBytes{all.slice(offset, bytes), std::shared_ptr<llvm::MemoryBuffer>(std::move(*file))};
-  }
-  if (source.getKind() == "owned" || isa<ComplexType>(element))
-    return llvm::createStringError(name + "has source '" + source.getKind() + "', which needs a weight store");
-  auto data = std::make_shared<std::vector<uint8_t>>();
-  data->reserve(bytes);
-  double bound = source.getValue().getValueAsDouble();
-  uint64_t key = llvm::xxh3_64bits(weight.getSymName());
-  for (int64_t i = 0; i < type.getNumElements(); ++i) {
-    if (source.getKind() == "splat") {
-      storeNumber(bound, element, *data);
-      continue;
-    }
-    // SplitMix64, the sequence that the interpreter's store defines.
-    uint64_t z = key + (i + 1) * 0x9E3779B97F4A7C15ull;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    double u = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-    double whole = std::floor(std::fabs(bound));
-    double number = isa<FloatType>(element)  ? (2 * u - 1) * bound
-                    : element.isInteger(1) ? u >= 0.5
-                                             : std::floor(u * (2 * whole + 1)) - whole;
-    storeNumber(number, element, *data);
-  }
-  return PinnedBytes{*data, data};
-}
-
 //===----------------------------------------------------------------------===//
 // The segment
 //===----------------------------------------------------------------------===//
@@ -247,30 +189,30 @@ int64_t tenon::constantsSegmentBytes(ModuleOp module) {
   return llvm::alignTo(bytes, plan::kBufferAlign);
 }
 
-Error tenon::packConstants(ModuleOp module, const ReadWeightFn &readWeight, MutableArrayRef<uint8_t> segment) {
+Error tenon::packConstants(ModuleOp module, WeightStore &weights, MutableArrayRef<uint8_t> segment) {
   SymbolTable symbols(module);
   for (auto constant : module.getOps<plan::ConstantOp>()) {
     auto type = cast<RankedTensorType>(constant.getType());
     auto layout = dyn_cast_or_null<kernel::LayoutAttr>(constant.getLayoutAttr());
-    PinnedBytes bytes;
+    WeightBytes bytes;
     if (constant.getValue()) {
       auto data = std::make_shared<std::vector<uint8_t>>(constantBytes(*constant.getValue()));
-      bytes = {*data, data};
+      bytes = WeightBytes(*data, data);
     } else {
       auto weight = symbols.lookup<graph::WeightOp>(*constant.getWeight());
       if (!weight)
         return llvm::createStringError("constant @" + constant.getSymName() + " names weight @" +
                                        *constant.getWeight() + ", which is not there");
-      Expected<PinnedBytes> read = readWeight(weight);
+      Expected<WeightBytes> read = weights.read(weight);
       if (!read)
         return read.takeError();
       bytes = *read;
     }
     int64_t want = type.getNumElements() * plan::elementBytes(type.getElementType());
-    if (static_cast<int64_t>(bytes.bytes.size()) != want)
-      return llvm::createStringError("constant @" + constant.getSymName() + " has " + Twine(bytes.bytes.size()) +
+    if (static_cast<int64_t>(bytes.size()) != want)
+      return llvm::createStringError("constant @" + constant.getSymName() + " has " + Twine(bytes.size()) +
                                      " bytes but its type needs " + Twine(want));
-    packConstant(bytes.bytes, type, layout, segment.slice(constant.getOffset(), constant.getBytes()));
+    packConstant(bytes.get(), type, layout, segment.slice(constant.getOffset(), constant.getBytes()));
   }
   return Error::success();
 }

@@ -237,7 +237,7 @@ Error BundleWriter::run() {
       std::memcpy(place.data(), segment.image.data(), segment.bytes);
       continue;
     }
-    if (Error error = packConstants(segment.plan, options.readWeight ? options.readWeight : readWeightFromSource, place))
+    if (Error error = packConstants(segment.plan, *options.weights, place))
       return error;
     llvm::parallelFor(0, segment.chunkHashes.size(), [&](size_t i) {
       uint64_t at = i * uint64_t(TN_CONSTANTS_CHUNK_BYTES);

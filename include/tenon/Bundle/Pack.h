@@ -4,21 +4,10 @@
 
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Plan/IR/PlanDialect.h"
+#include "tenon/Support/WeightData.h"
 #include "llvm/Support/Error.h"
 
 namespace tenon {
-
-/// Bytes that stay where they are as long as this lives.
-struct PinnedBytes {
-  llvm::ArrayRef<uint8_t> bytes;
-  std::shared_ptr<const void> owner;
-};
-
-/// Gives the bytes of a weight: little endian, row-major, i1 as one byte. Called from several threads at once.
-using ReadWeightFn = std::function<llvm::Expected<PinnedBytes>(graph::WeightOp weight)>;
-
-/// Reads splat, seed and file sources; `owned` ones are an error. Paths are relative to the working directory.
-llvm::Expected<PinnedBytes> readWeightFromSource(graph::WeightOp weight);
 
 /// Writes a constant of `type` in `layout` (null: row-major) to `dest`, every byte of it. Uses all cores.
 void packConstant(llvm::ArrayRef<uint8_t> source, mlir::RankedTensorType type, kernel::LayoutAttr layout,
@@ -30,8 +19,7 @@ std::vector<uint8_t> constantBytes(mlir::ElementsAttr value);
 /// Bytes of the constants segment that `module`'s `plan.constant`s describe.
 int64_t constantsSegmentBytes(mlir::ModuleOp module);
 /// Fills `segment`, which must be zeros, and has the size above.
-llvm::Error packConstants(mlir::ModuleOp module, const ReadWeightFn &readWeight,
-                          llvm::MutableArrayRef<uint8_t> segment);
+llvm::Error packConstants(mlir::ModuleOp module, WeightStore &weights, llvm::MutableArrayRef<uint8_t> segment);
 
 } // namespace tenon
 #endif

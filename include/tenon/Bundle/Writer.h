@@ -20,8 +20,7 @@ struct BundleOptions {
   std::string producer = "tenon";
   /// In order of preference among equals. Entries, states and symbols are those of the first.
   std::vector<BundleVariant> variants;
-  /// Empty: readWeightFromSource.
-  ReadWeightFn readWeight;
+  WeightStore *weights = nullptr;
   std::vector<std::pair<std::string, std::string>> metadata;
 };
 

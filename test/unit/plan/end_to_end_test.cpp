@@ -87,6 +87,8 @@ static bool compile(MLIRContext &context, const std::string &path) {
   BundleOptions options;
   options.path = path;
   options.modelName = "test";
+  WeightStore weights;
+  options.weights = &weights;
   options.variants.push_back({*module, cpu, image});
   options.metadata = {{"license", "none"}};
   if (llvm::Error error = writeBundle(options)) {
