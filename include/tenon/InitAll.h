@@ -1,0 +1,35 @@
+//===- InitAll.h - all registration, explicit -----------------------------===//
+#ifndef TENON_INITALL_H
+#define TENON_INITALL_H
+
+#include "dialects/Graph/IR/GraphDialect.h"
+#include "dialects/Graph/Transforms/Passes.h"
+#include "dialects/Kernel/IR/KernelDialect.h"
+#include "dialects/Target/IR/TargetDialect.h"
+#include "mlir/Dialect/Complex/IR/Complex.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Conversion/GraphToKernel.h"
+#include "tenon/Target/CPU/LowerKernels.h"
+#include "tenon/Target/CPU/Passes.h"
+
+namespace tenon {
+
+inline void registerAllDialects(mlir::DialectRegistry &registry) {
+  registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::complex::ComplexDialect,
+                  mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
+                  mlir::LLVM::LLVMDialect, graph::GraphDialect, kernel::KernelDialect,
+                  target::TargetDialect>();
+}
+
+inline void registerAllPasses() {
+  mlir::registerCanonicalizerPass();
+  mlir::registerCSEPass();
+  mlir::registerSymbolDCEPass();
+  cpu::registerLowerKernelsPasses();
+  cpu::registerCPUTargetPasses();
+  registerConvertGraphToKernelPass();
+  graph::registerGraphPasses();
+}
+
+} // namespace tenon
+#endif

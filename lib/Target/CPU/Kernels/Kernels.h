@@ -1,0 +1,30 @@
+//===- Kernels.h - the generators, one for each kind of kernel ------------===//
+// Each writes the body of one kernel with an Emitter and sets the kernel's `tiles`, `scratch` and `work`.
+#ifndef TENON_LIB_TARGET_CPU_KERNELS_KERNELS_H
+#define TENON_LIB_TARGET_CPU_KERNELS_KERNELS_H
+
+#include "Emitter.h"
+
+namespace tenon::cpu {
+
+/// Only maps and movement: one loop nest over the results' shape.
+mlir::LogicalResult emitPointwise(Emitter &e);
+/// Reductions over the same dimensions, with what feeds them and what uses them: softmax, norms, means.
+mlir::LogicalResult emitRows(Emitter &e);
+/// A contraction with its epilogue, register-tiled.
+mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
+
+/// Sets `tiles`, `scratch` and `work` of the kernel.
+void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);
+
+/// Results of the kernel, as its return names them.
+mlir::OperandRange resultsOf(kernel::FuncOp kernel);
+
+/// Splits a flat index into positions along `sizes`; positions of static size 1 are 0.
+llvm::SmallVector<mlir::Value> delinearize(Emitter &e, mlir::Value flat, llvm::ArrayRef<mlir::AffineExpr> sizes);
+
+/// Binds one loop dimension for each of `sizes` to `positions`; sizes of 1 become the constant 0.
+Point bindPoint(Evaluator &ev, llvm::ArrayRef<mlir::Value> positions, llvm::ArrayRef<mlir::AffineExpr> sizes);
+
+} // namespace tenon::cpu
+#endif

@@ -1,0 +1,88 @@
+//===- MicroKernel.cpp - the register tile of every product ---------------===//
+#include "MicroKernel.h"
+
+using namespace mlir;
+using namespace tenon;
+using namespace tenon::cpu;
+
+/// Steps of k in one turn of the loop.
+static constexpr int64_t kUnroll = 4;
+
+TileShape TileShape::choose(target::CPUAttr target, std::optional<int64_t> m) {
+  // 16 registers: 6 x 2 sums, 2 of B, 1 of A. 32 registers: 6 x 4 sums, 4 of B.
+  int64_t sums = target.getVectorRegisters() >= 32 ? 24 : 12, rows = 6;
+  if (!m || *m >= rows)
+    return {rows, sums / rows};
+  // Few rows: more vectors, so that enough sums are in flight to hide the latency of an addition.
+  rows = std::max<int64_t>(1, *m);
+  int64_t vectors = sums / rows;
+  vectors = vectors >= 8 ? 8 : vectors >= 4 ? 4 : 2;
+  return {rows, vectors};
+}
+
+Type tenon::cpu::accumulatorFor(Type element) {
+  if (element.isF16() || element.isBF16())
+    return Float32Type::get(element.getContext());
+  return element;
+}
+
+static Type likeShape(Type shaped, Type element) {
+  if (auto vector = dyn_cast<VectorType>(shaped))
+    return VectorType::get(vector.getShape(), element);
+  return element;
+}
+
+Value tenon::cpu::toAccumulator(Emitter &e, Value value, Type accumulator) {
+  Type element = getElementTypeOrSelf(value.getType()), wanted = likeShape(value.getType(), accumulator);
+  if (element == accumulator)
+    return value;
+  if (isa<FloatType>(element))
+    return arith::ExtFOp::create(e.b, e.loc, wanted, value);
+  return arith::ExtSIOp::create(e.b, e.loc, wanted, value);
+}
+
+Value tenon::cpu::fromAccumulator(Emitter &e, Value value, Type element) {
+  Type have = getElementTypeOrSelf(value.getType()), wanted = likeShape(value.getType(), element);
+  if (element == have)
+    return value;
+  if (isa<FloatType>(element))
+    return arith::TruncFOp::create(e.b, e.loc, wanted, value);
+  return element.getIntOrFloatBitWidth() > have.getIntOrFloatBitWidth()
+             ? arith::ExtSIOp::create(e.b, e.loc, wanted, value).getResult()
+             : arith::TruncIOp::create(e.b, e.loc, wanted, value).getResult();
+}
+
+SmallVector<Value> MicroKernel::emit(Emitter &e, Value count, ValueRange sums) const {
+  auto oneStep = [&](Value k, SmallVector<Value> acc) {
+    SmallVector<Value> right;
+    Value offsetB = e.mul(k, strideB), offsetA = e.mul(k, strideA);
+    for (auto [i, pointer] : llvm::enumerate(b)) {
+      Value mask = masks.empty() ? Value() : masks[i];
+      right.push_back(toAccumulator(e, e.loadVector(pointer, elementB, offsetB, lanes, mask), accumulator));
+    }
+    for (auto [r, pointer] : llvm::enumerate(a)) {
+      Value left = toAccumulator(e, e.loadScalar(pointer, elementA, offsetA), accumulator);
+      left = e.splat(left, lanes);
+      for (size_t v = 0; v < b.size(); ++v) {
+        Value &sum = acc[r * b.size() + v];
+        if (isa<FloatType>(accumulator))
+          sum = e.fma(left, right[v], sum);
+        else
+          sum = arith::AddIOp::create(e.b, e.loc, sum, arith::MulIOp::create(e.b, e.loc, left, right[v]));
+      }
+    }
+    return acc;
+  };
+  Value unroll = e.i64(kUnroll), unrolledEnd = e.mul(e.divFloor(count, unroll), unroll);
+  SmallVector<Value> acc = e.loop(e.i64(0), unrolledEnd, unroll, sums, [&](Value k, ValueRange carried) {
+    SmallVector<Value> acc(carried);
+    for (int64_t u = 0; u < kUnroll; ++u)
+      acc = oneStep(e.add(k, e.i64(u)), acc);
+    return acc;
+  });
+  APInt constant;
+  if (matchPattern(count, m_ConstantInt(&constant)) && constant.getSExtValue() % kUnroll == 0)
+    return acc;
+  return e.loop(unrolledEnd, count, e.i64(1), acc,
+                [&](Value k, ValueRange carried) { return oneStep(k, SmallVector<Value>(carried)); });
+}
