@@ -53,10 +53,7 @@ tn_status_t HeaderCheck::checkName(const flatbuffers::String *name, const char *
 tn_status_t HeaderCheck::checkDim(const file::Dim *dim, uint32_t symbolCount, const char *owner, const char *what,
                                   uint32_t index) {
   Expr expr;
-  const char *wrong = "is not aligned";
-  if (isAligned(dim->code()))
-    wrong = validateExpr(dim->code()->data(), dim->code()->size(), symbolCount, expr);
-  if (wrong)
+  if (const char *wrong = validateExpr(dim->code()->data(), dim->code()->size(), symbolCount, expr))
     return TN_FAIL(error, TN_BAD_FILE, "%s: entry '%s': size expression of %s %u %s", program.label, owner, what, index,
                    wrong);
   return TN_OK;
@@ -161,7 +158,7 @@ tn_status_t HeaderCheck::checkStates() {
       return status;
     auto dtype = static_cast<tn_dtype_t>(state.dtype());
     uint64_t bytes = 0;
-    bool good = dtypeBits(dtype) != 0 && isAligned(state.dims()) && sizeOf(state.dims()) <= TN_MAX_RANK && state.bytes() <= INT64_MAX / 2 &&
+    bool good = dtypeBits(dtype) != 0 && sizeOf(state.dims()) <= TN_MAX_RANK && state.bytes() <= INT64_MAX / 2 &&
                 tensorBytes(dtype, state.dims() ? state.dims()->data() : nullptr, sizeOf(state.dims()), bytes);
     if (!good || (!state.layout() && state.bytes() < bytes))
       return TN_FAIL(error, TN_BAD_FILE, "%s: state '%s' has an impossible type, shape or size", program.label,
@@ -179,8 +176,7 @@ tn_status_t HeaderCheck::checkWeights() {
     const file::Weight &weight = *header.weights()->Get(i);
     if (tn_status_t status = checkName(weight.name(), "weight", i))
       return status;
-    if (!isInSegment(weight.segment(), weight.offset(), weight.bytes()) || weight.offset() % TN_BUFFER_ALIGN != 0 ||
-        !isAligned(weight.dims()))
+    if (!isInSegment(weight.segment(), weight.offset(), weight.bytes()) || weight.offset() % TN_BUFFER_ALIGN != 0)
       return TN_FAIL(error, TN_BAD_FILE, "%s: weight '%s' is outside the constants or not aligned",
                      program.label, weight.name()->c_str());
   }

@@ -58,10 +58,6 @@ struct tn_program {
 namespace tenon::rt {
 
 template <typename Vector> uint32_t sizeOf(const Vector *vector) { return vector ? vector->size() : 0; }
-/// The FlatBuffers verifier checks where a vector's length is, not that 8-byte elements behind it are aligned.
-template <typename Vector> bool isAligned(const Vector *vector) {
-  return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % sizeof(*vector->data()) == 0;
-}
 inline const char *textOf(const flatbuffers::String *string) { return string ? string->c_str() : ""; }
 
 /// Bits per element; 0 for an unknown type.
@@ -75,7 +71,7 @@ bool tensorBytes(tn_dtype_t dtype, const int64_t *dims, uint32_t rank, uint64_t 
 /// Every offset, size, count and reference of a verified FlatBuffer against the rules of docs/format.md.
 tn_status_t checkHeader(const tn_program &program, tn_error_t *error);
 
-/// Structure of the FlatBuffer only.
+/// Structure of the FlatBuffer only; the caller made sure of 16 bytes.
 bool isValidHeader(const uint8_t *header, uint64_t bytes);
 
 /// Prefix, header hash and FlatBuffers structure; sets program.header.

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

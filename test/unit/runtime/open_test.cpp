@@ -4,6 +4,11 @@
 
 #include <cstdlib>
 #include <random>
+#include <tenon_generated.h>
+
+namespace tenon::rt {
+bool isValidHeader(const uint8_t *header, uint64_t bytes); // runtime/src/verify.cpp
+}
 
 using artifact::Options;
 
@@ -229,6 +234,28 @@ TEST(random_header_flips_with_right_hash) {
       }
   }
   CHECK(opened > 0 && opened < 4000);
+}
+
+// The runtime's small verifier accepts nothing that the generated one refuses, and hardly refuses more.
+TEST(verifier_agrees_with_the_generated_one) {
+  std::vector<uint8_t> good = artifact::build();
+  tn_file_prefix prefix;
+  memcpy(&prefix, good.data(), sizeof(prefix));
+  std::mt19937 random(seed());
+  int accepted = 0, stricter = 0;
+  for (int i = 0; i < 20000; ++i) {
+    artifact::Bytes header(std::vector<uint8_t>(good.begin() + 64, good.begin() + 64 + long(prefix.header_bytes)));
+    for (int flips = 1 + int(random() % 2); flips && i; --flips)
+      header.data[random() % header.size] = static_cast<uint8_t>(random() % (random() % 2 ? 256 : 8));
+    flatbuffers::Verifier verifier(header.data, header.size, 64, 100000);
+    bool theirs = tenon::file::VerifyHeaderBuffer(verifier);
+    bool ours = tenon::rt::isValidHeader(header.data, header.size);
+    CHECK(theirs || !ours);
+    accepted += ours;
+    stricter += theirs && !ours;
+  }
+  printf("  accepted %d of 20000, stricter in %d\n", accepted, stricter);
+  CHECK(accepted > 1000 && stricter < 400);
 }
 
 // The same for the ELF headers, dynamic section, symbols and relocations: the image must be refused or load.
