@@ -228,13 +228,7 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
   bundle.path = options.output;
   bundle.producer = options.producer;
   bundle.modelName = module.getSymName().value_or("").str();
-  bundle.readWeight = [&](graph::WeightOp weight) -> llvm::Expected<PinnedBytes> {
-    llvm::Expected<WeightBytes> bytes = weights.read(weight);
-    if (!bytes)
-      return bytes.takeError();
-    auto owner = std::make_shared<WeightBytes>(*bytes);
-    return PinnedBytes{owner->get(), owner};
-  };
+  bundle.weights = &weights;
   for (Variant &variant : variants) {
     SmallVector<ObjectInput> inputs;
     for (auto &[name, bytes] : variant.objects)
