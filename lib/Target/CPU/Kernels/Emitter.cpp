@@ -245,6 +245,15 @@ void Emitter::storeScalar(Value pointer, Type element, Value index, Value value)
   LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, element, index), storageBytes(element));
 }
 
+Value Emitter::loadPointer(Value pointer, Value index) {
+  return LLVM::LoadOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext()),
+                              offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
+void Emitter::storePointer(Value pointer, Value index, Value value) {
+  LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
 /// bool vectors are bytes in memory.
 static Value fromStorage(Emitter &e, Type element, Value value) {
   if (!element.isInteger(1))

@@ -1,0 +1,27 @@
+//===- LayoutChoice.h - how constants are stored for their kernels --------===//
+// Kernel formation attaches these layouts to constant operands; the generators read them. Nothing here depends on the
+// machine: all levels of x86 share one layout.
+#ifndef TENON_LIB_TARGET_CPU_KERNELS_LAYOUTCHOICE_H
+#define TENON_LIB_TARGET_CPU_KERNELS_LAYOUTCHOICE_H
+
+#include "dialects/Graph/IR/GraphDialect.h"
+#include "dialects/Kernel/IR/KernelDialect.h"
+
+namespace tenon::cpu {
+
+/// Columns of a panel: one cache line of f32.
+inline constexpr int64_t kPanelWidth = 16;
+
+/// One filter for each channel: lanes run along channels and nothing is summed over them.
+bool isDepthwise(graph::ConvOp op);
+
+/// Layout of a constant filter: panels of output channels, or [window…, C] for a depthwise convolution. Null when the
+/// filter's sizes are not known.
+kernel::LayoutAttr chooseFilterLayout(graph::ConvOp op);
+
+/// Layout of a constant operand (0 or 1) of a contraction: panels of columns. Null when the operand is not the one with
+/// the columns, or is read in an order that panels do not give; it is then stored plainly.
+kernel::LayoutAttr chooseContractLayout(graph::ContractOp op, unsigned operand);
+
+} // namespace tenon::cpu
+#endif
