@@ -15,8 +15,9 @@ using namespace tenon::graph;
 
 /// Elements of the result that a tile of the grid should hold.
 static constexpr int64_t kTileElements = 32768;
-/// Pixels that go together.
-static constexpr int64_t kPixels = 4;
+/// Pixels that go together, best first: one that divides the row, else the last. With their inputs and a weight they
+/// fill 16 registers, and they are enough sums to hide the latency of an addition.
+static constexpr int64_t kPixels[] = {7, 8, 6, 5, 4, 6};
 /// Up to so many taps are written out; more are looped over.
 static constexpr int64_t kUnrolledTaps = 25;
 
@@ -29,9 +30,9 @@ public:
 private:
   void packFilter();
   LogicalResult emitRow(ArrayRef<Value> row, Value begin, Value end);
-  LogicalResult emitPixels(ArrayRef<Value> row, Value x, int64_t count);
-  LogicalResult emitSidePixel(ArrayRef<Value> row, Value x);
-  LogicalResult store(ArrayRef<Value> row, Value x, Value channel, Value mask, ValueRange sums);
+  void fillSlots(ArrayRef<Value> row, Value x, int64_t reach);
+  LogicalResult emitPixels(ArrayRef<Value> row, Value x, int64_t count, bool isInside, Value limit);
+  LogicalResult store(ArrayRef<Value> row, Value x, Value channel, Value mask, Value limit, ValueRange sums);
   LogicalResult eachChannels(function_ref<LogicalResult(Value channel, Value mask)> body);
   Value multiplyAdd(Value x, Value w, Value sum);
   Value load(Value pointer, Type element, Value index, Value mask);
@@ -42,8 +43,8 @@ private:
   Spatial spatial;
   Value input, filter, zeroRow, slots;
   Type elementA, elementB, accumulator;
-  int64_t channels, taps, outerTaps, sideTaps, last;
-  SmallVector<Value> outerIn; ///< sizes of the input's batch and spatial dimensions but the last
+  int64_t channels, taps, sideTaps, pixels;
+  unsigned last; ///< the spatial dimension whose pixels go together
 };
 } // namespace
 
@@ -94,7 +95,8 @@ LogicalResult DepthwiseKernel::eachChannels(function_ref<LogicalResult(Value cha
   return body(e.i64(whole), e.constant(DenseElementsAttr::get(e.vectorOf(e.b.getI1Type(), e.vl), ArrayRef(lanes))));
 }
 
-LogicalResult DepthwiseKernel::store(ArrayRef<Value> row, Value x, Value channel, Value mask, ValueRange sums) {
+LogicalResult DepthwiseKernel::store(ArrayRef<Value> row, Value x, Value channel, Value mask, Value limit,
+                                     ValueRange sums) {
   Evaluator ev(e, e.vl);
   SmallVector<AffineExpr> outer{getDim(root.getType(), 0)};
   outer.append(spatial.out.begin(), spatial.out.end() - 1);
@@ -103,130 +105,146 @@ LogicalResult DepthwiseKernel::store(ArrayRef<Value> row, Value x, Value channel
   SmallVector<EpilogueElement> elements;
   for (auto [i, sum] : llvm::enumerate(sums)) {
     Point at(point);
+    Value index = e.add(x, e.i64(i)), isIn;
+    if (limit && i > 0) { // the first pixel stands in for those that are missing, so that nothing else is read
+      isIn = e.less(index, limit);
+      index = e.select(isIn, index, x);
+    }
     at.push_back(asConstant(spatial.out[last]) == 1 ? getAffineConstantExpr(0, context)
-                                                    : ev.bind(e.add(x, e.i64(i)), spatial.out[last]));
+                                                    : ev.bind(index, spatial.out[last]));
     at.push_back(lane);
-    elements.push_back({at, fromAccumulator(e, sum, getElementTypeOrSelf(root.getType())), mask, {}});
+    elements.push_back({at, fromAccumulator(e, sum, getElementTypeOrSelf(root.getType())), mask, isIn});
   }
   return emitEpilogue(ev, root.getResult(), elements);
 }
 
-/// `count` pixels from `x` on, all of whose taps are inside along the last dimension.
-LogicalResult DepthwiseKernel::emitPixels(ArrayRef<Value> row, Value x, int64_t count) {
-  int64_t step = spatial.strides[last] * channels, tapStep = spatial.dilations[last] * channels;
-  // Where each row of taps begins: row of the image, or zeros.
+/// slots[outer tap][j]: where the channels of the element `j` to the right of the group's first one are, or zeros.
+void DepthwiseKernel::fillSlots(ArrayRef<Value> row, Value x, int64_t reach) {
   Value first = spatial.padded(e, last, x, e.i64(0)), width = e.size(spatial.in[last]);
-  SmallVector<Value> starts;
-  bool isUnrolled = taps <= kUnrolledTaps;
   std::function<void(unsigned, Value, Value, Value)> nest = [&](unsigned d, Value tap, Value position, Value inside) {
     if (d == last) {
-      Value pointer = e.offsetPointer(input, elementA, e.mul(e.add(e.mul(position, width), first), e.i64(channels)));
-      if (inside)
-        pointer = e.select(inside, pointer, zeroRow);
-      if (isUnrolled)
-        starts.push_back(pointer);
-      else
-        e.storePointer(slots, tap, pointer);
+      Value slot = e.offsetPointer(slots, e.b.getI64Type(), e.mul(tap, e.i64(reach + 1)));
+      e.loop(e.i64(0), e.i64(reach + 1), e.i64(1), [&](Value j) {
+        Value at = e.add(first, j);
+        Value isHere = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, at, width);
+        if (inside)
+          isHere = arith::AndIOp::create(e.b, e.loc, inside, isHere);
+        Value pointer = e.offsetPointer(input, elementA, e.mul(e.add(e.mul(position, width), at), e.i64(channels)));
+        e.storePointer(slot, j, e.select(isHere, pointer, zeroRow));
+      });
       return;
     }
-    auto one = [&](Value w) {
-      Value at = spatial.padded(e, d, row[d + 1], w);
-      Value isHere = spatial.isElement(e, d, at);
+    e.loop(e.i64(0), e.i64(spatial.window[d]), e.i64(1), [&](Value w) {
+      Value at = spatial.padded(e, d, row[d + 1], w), isHere = spatial.isElement(e, d, at);
       if (inside && isHere)
         isHere = arith::AndIOp::create(e.b, e.loc, inside, isHere);
       nest(d + 1, e.add(e.mul(tap, e.i64(spatial.window[d])), w), e.add(e.mul(position, e.size(spatial.in[d])), at),
            isHere ? isHere : inside);
-    };
-    if (!isUnrolled)
-      return e.loop(e.i64(0), e.i64(spatial.window[d]), e.i64(1), one);
-    for (int64_t w = 0; w < spatial.window[d]; ++w)
-      one(e.i64(w));
+    });
   };
   nest(0, e.i64(0), row[0], {});
+}
 
+/// `count` pixels from `x` on. Inside, all their taps are elements of the input; else each is looked up. Pixels from
+/// `limit` on, if given, are not stored.
+LogicalResult DepthwiseKernel::emitPixels(ArrayRef<Value> row, Value x, int64_t count, bool isInside, Value limit) {
+  int64_t stride = spatial.strides[last], dilation = spatial.dilations[last];
+  int64_t reach = (count - 1) * stride + (sideTaps - 1) * dilation;
+  Value base, width = e.size(spatial.in[last]);
+  if (isInside) {
+    Value position = row[0];
+    for (unsigned d = 0; d < last; ++d)
+      position = e.add(e.mul(position, e.size(spatial.in[d])), spatial.padded(e, d, row[d + 1], e.i64(0)));
+    position = e.add(e.mul(position, width), spatial.padded(e, last, x, e.i64(0)));
+    base = e.offsetPointer(input, elementA, e.mul(position, e.i64(channels)));
+  } else {
+    fillSlots(row, x, reach);
+  }
   return eachChannels([&](Value channel, Value mask) {
-    SmallVector<Value> sums(count, e.zeros(e.vectorOf(accumulator, e.vl)));
-    auto rowOfTaps = [&](Value start, Value tap, SmallVector<Value> sums) {
-      // Pixels share what they read: elements by their distance from the row's start.
+    // One row of taps along the last dimension. Pixels share what they read: elements by their place in the row.
+    auto rowOfTaps = [&](Value tap, Value position, SmallVector<Value> sums) {
+      Value start = isInside ? e.offsetPointer(base, elementA, e.mul(e.mul(position, width), e.i64(channels)))
+                             : e.offsetPointer(slots, e.b.getI64Type(), e.mul(tap, e.i64(reach + 1)));
       std::map<int64_t, Value> elements;
       for (int64_t w = 0; w < sideTaps; ++w) {
-        Value index = e.add(e.mul(e.add(tap, e.i64(w)), e.i64(channels)), channel);
+        Value index = e.add(e.mul(e.add(e.mul(tap, e.i64(sideTaps)), e.i64(w)), e.i64(channels)), channel);
         Value weight = load(filter, elementB, index, mask);
         for (int64_t i = 0; i < count; ++i) {
-          Value &element = elements[i * step + w * tapStep];
+          int64_t at = i * stride + w * dilation;
+          Value &element = elements[at];
           if (!element)
-            element = load(start, elementA, e.add(channel, e.i64(i * step + w * tapStep)), mask);
+            element = isInside ? load(start, elementA, e.add(channel, e.i64(at * channels)), mask)
+                               : load(e.loadPointer(start, e.i64(at)), elementA, channel, mask);
           sums[i] = multiplyAdd(element, weight, sums[i]);
         }
       }
       return sums;
     };
-    if (isUnrolled) {
-      for (auto [i, start] : llvm::enumerate(starts))
-        sums = rowOfTaps(start, e.i64(i * sideTaps), sums);
-    } else {
-      sums = e.loop(e.i64(0), e.i64(outerTaps), e.i64(1), sums, [&](Value t, ValueRange carried) {
-        return rowOfTaps(e.loadPointer(slots, t), e.mul(t, e.i64(sideTaps)), SmallVector<Value>(carried));
-      });
-    }
-    return store(row, x, channel, mask, sums);
-  });
-}
-
-/// One pixel, any of whose taps may be outside.
-LogicalResult DepthwiseKernel::emitSidePixel(ArrayRef<Value> row, Value x) {
-  SmallVector<Value> pixel(row);
-  pixel.push_back(x);
-  spatial.forEachTap(e, pixel, [&](Value tap, Value position, Value isInside) {
-    Value pointer = e.offsetPointer(input, elementA, e.mul(position, e.i64(channels)));
-    e.storePointer(slots, tap, isInside ? e.select(isInside, pointer, zeroRow) : pointer);
-  });
-  SmallVector<Value> pointers;
-  if (taps <= 9)
-    for (int64_t t = 0; t < taps; ++t)
-      pointers.push_back(e.loadPointer(slots, e.i64(t)));
-  return eachChannels([&](Value channel, Value mask) {
-    SmallVector<Value> sum{e.zeros(e.vectorOf(accumulator, e.vl))};
-    auto one = [&](Value pointer, Value tap, Value sum) {
-      Value weight = load(filter, elementB, e.add(e.mul(tap, e.i64(channels)), channel), mask);
-      return multiplyAdd(load(pointer, elementA, channel, mask), weight, sum);
+    std::function<SmallVector<Value>(unsigned, Value, Value, SmallVector<Value>)> nest =
+        [&](unsigned d, Value tap, Value position, SmallVector<Value> sums) -> SmallVector<Value> {
+      if (d == last)
+        return rowOfTaps(tap, position, sums);
+      auto one = [&](Value w, SmallVector<Value> sums) {
+        return nest(d + 1, e.add(e.mul(tap, e.i64(spatial.window[d])), w),
+                    e.add(e.mul(position, e.size(spatial.in[d])), e.mul(w, e.i64(spatial.dilations[d]))), sums);
+      };
+      if (taps > kUnrolledTaps)
+        return e.loop(e.i64(0), e.i64(spatial.window[d]), e.i64(1), sums,
+                      [&](Value w, ValueRange carried) { return one(w, SmallVector<Value>(carried)); });
+      for (int64_t w = 0; w < spatial.window[d]; ++w)
+        sums = one(e.i64(w), sums);
+      return sums;
     };
-    for (auto [t, pointer] : llvm::enumerate(pointers))
-      sum[0] = one(pointer, e.i64(t), sum[0]);
-    if (pointers.empty())
-      sum = e.loop(e.i64(0), e.i64(taps), e.i64(1), sum, [&](Value tap, ValueRange carried) {
-        return SmallVector<Value>{one(e.loadPointer(slots, tap), tap, carried[0])};
-      });
-    return store(row, x, channel, mask, sum);
+    SmallVector<Value> sums(count, e.zeros(e.vectorOf(accumulator, e.vl)));
+    return store(row, x, channel, mask, limit, nest(0, e.i64(0), e.i64(0), sums));
   });
 }
 
-/// Pixels [begin, end) of a row: sides one by one, what is between them in groups.
+/// Pixels [begin, end) of a row, group by group; `begin` is a multiple of the group.
 LogicalResult DepthwiseKernel::emitRow(ArrayRef<Value> row, Value begin, Value end) {
-  // Pixels low <= x < high have all taps inside.
-  int64_t stride = spatial.strides[last], pad = spatial.low[last], reach = (sideTaps - 1) * spatial.dilations[last];
-  Value low = e.i64(std::max<int64_t>(0, (pad + stride - 1) / stride));
-  // x * stride - pad + reach < size; numerator raised so that it is not negative.
-  Value room = e.max(e.add(e.size(spatial.in[last]), e.i64(pad - reach + stride - 1)), e.i64(0));
-  Value high = e.divFloor(room, e.i64(stride));
-  low = e.min(e.max(low, begin), end);
-  high = e.max(e.min(high, end), low);
   LogicalResult status = success();
-  auto side = [&](Value from, Value to) {
-    e.loop(from, to, e.i64(1), [&](Value x) {
+  Value group = e.i64(pixels), zero = e.i64(0);
+  Value wholeEnd = e.add(begin, e.mul(e.divFloor(e.sub(end, begin), group), group));
+  auto groups = [&](Value from, Value to, bool isInside) {
+    e.loop(from, to, group, [&](Value x) {
       if (succeeded(status))
-        status = emitSidePixel(row, x);
+        status = emitPixels(row, x, pixels, isInside, {});
     });
   };
-  Value group = e.i64(kPixels);
-  Value wholeEnd = e.add(low, e.mul(e.divFloor(e.sub(high, low), group), group));
-  side(begin, low);
-  e.loop(low, wholeEnd, group, [&](Value x) {
-    if (succeeded(status))
-      status = emitPixels(row, x, kPixels);
+  if (!spatial.hasPadding) {
+    groups(begin, wholeEnd, true);
+  } else {
+    // Pixels low <= x < high have all taps inside along the last dimension; groups of them, when the row has too.
+    int64_t stride = spatial.strides[last], pad = spatial.low[last], reach = (sideTaps - 1) * spatial.dilations[last];
+    Value low = e.i64(llvm::alignTo(std::max<int64_t>(0, (pad + stride - 1) / stride), pixels));
+    // x * stride - pad + reach < size
+    Value room = e.max(e.add(e.size(spatial.in[last]), e.i64(pad - reach + stride - 1)), zero);
+    Value high = e.mul(e.divFloor(e.divFloor(room, e.i64(stride)), group), group);
+    for (unsigned d = 0; d < last; ++d) {
+      Value first = spatial.padded(e, d, row[d + 1], zero);
+      Value end = e.add(first, e.i64((spatial.window[d] - 1) * spatial.dilations[d]));
+      Value isOut = arith::OrIOp::create(e.b, e.loc, e.less(first, zero), e.less(e.sub(e.size(spatial.in[d]), e.i64(1)), end));
+      high = e.select(isOut, zero, high);
+    }
+    low = e.min(e.max(low, begin), wholeEnd);
+    high = e.max(e.min(high, wholeEnd), low);
+    // One loop for both sides: it jumps over the middle.
+    Value side = e.sub(wholeEnd, e.sub(high, low));
+    groups(low, high, true);
+    e.loop(begin, side, group, [&](Value x) {
+      x = e.select(e.less(x, low), x, e.add(x, e.sub(high, low)));
+      if (succeeded(status))
+        status = emitPixels(row, x, pixels, false, {});
+    });
+  }
+  std::optional<int64_t> fixed = asConstant(spatial.out[last]);
+  if (failed(status) || (fixed && *fixed % pixels == 0))
+    return status;
+  e.ifThen(e.less(wholeEnd, end), [&] {
+    // What is left at the end of the row.
+    bool isKnown = fixed.has_value();
+    status = emitPixels(row, wholeEnd, isKnown ? *fixed % pixels : pixels, isKnown && !spatial.hasPadding, isKnown ? Value() : end);
   });
-  // What is left of the middle goes like a side.
-  side(wholeEnd, end);
   return status;
 }
 
@@ -241,7 +259,10 @@ LogicalResult DepthwiseKernel::emit() {
   channels = root.getGroups();
   taps = spatial.taps();
   sideTaps = spatial.window[last];
-  outerTaps = taps / std::max<int64_t>(1, sideTaps);
+  std::optional<int64_t> fixedWidth = asConstant(spatial.out[last]);
+  pixels = *llvm::find_if(kPixels, [&](const int64_t &p) { return &p == std::end(kPixels) - 1 || (fixedWidth && *fixedWidth % p == 0); });
+  if (fixedWidth && *fixedWidth > 0)
+    pixels = std::min(pixels, *fixedWidth);
   elementA = getElementTypeOrSelf(root.getInput().getType());
   elementB = getElementTypeOrSelf(root.getFilter().getType());
   accumulator = accumulatorFor(getElementTypeOrSelf(root.getType()));
@@ -252,10 +273,9 @@ LogicalResult DepthwiseKernel::emit() {
     scratchBytes += llvm::alignTo(bytes + 64, 64);
     return pointer;
   };
-  // Zeros as far as a group of pixels reads.
-  int64_t reach = (kPixels - 1) * spatial.strides[last] + (sideTaps - 1) * spatial.dilations[last] + 1;
-  zeroRow = take((reach * channels + e.vl) * storageBytes(elementA));
-  slots = take(taps * 8);
+  zeroRow = take((channels + e.vl) * storageBytes(elementA));
+  int64_t reach = (pixels - 1) * spatial.strides[last] + (sideTaps - 1) * spatial.dilations[last];
+  slots = take(taps / sideTaps * (reach + 1) * 8);
   kernel::LayoutAttr layout;
   if (auto argument = dyn_cast<BlockArgument>(root.getFilter())) {
     layout = e.kernel.getLayout(argument.getArgNumber());
@@ -270,7 +290,7 @@ LogicalResult DepthwiseKernel::emit() {
   SmallVector<AffineExpr> rowSizes{getDim(root.getType(), 0)};
   rowSizes.append(spatial.out.begin(), spatial.out.end() - 1);
   AffineExpr rows = product(rowSizes, context), width = spatial.out[last];
-  int64_t part = llvm::alignTo(std::max<int64_t>(kTileElements / std::max<int64_t>(channels, 1), 2 * kPixels), kPixels);
+  int64_t part = llvm::alignTo(std::max<int64_t>(kTileElements / channels, 2 * pixels), pixels);
   int64_t typical = std::min(part, std::max<int64_t>(1, asConstant(width).value_or(part)));
   int64_t rowBlock = asConstant(width) ? std::max<int64_t>(1, kTileElements / (typical * channels)) : 1;
   AffineExpr parts = normalize(width.ceilDiv(part));
@@ -278,14 +298,14 @@ LogicalResult DepthwiseKernel::emit() {
               rows * width * (2 * taps * channels));
 
   Value zero = e.zeros(e.vectorOf(elementA, e.vl));
-  e.loop(e.i64(0), e.i64(reach * channels), e.i64(e.vl), [&](Value i) { e.storeVector(zeroRow, elementA, i, zero); });
+  e.loop(e.i64(0), e.i64(channels), e.i64(e.vl), [&](Value i) { e.storeVector(zeroRow, elementA, i, zero); });
   if (!layout)
     packFilter();
   LogicalResult status = success();
-  Value rowCount = e.size(rows), across = e.size(parts), pixels = e.size(width);
+  Value rowCount = e.size(rows), across = e.size(parts), rowEnd = e.size(width);
   e.loop(e.tileBegin, e.tileEnd, e.i64(1), [&](Value tile) {
     Value begin = e.mul(e.divFloor(tile, across), e.i64(rowBlock)), from = e.mul(e.rem(tile, across), e.i64(part));
-    Value end = e.min(e.add(begin, e.i64(rowBlock)), rowCount), to = e.min(e.add(from, e.i64(part)), pixels);
+    Value end = e.min(e.add(begin, e.i64(rowBlock)), rowCount), to = e.min(e.add(from, e.i64(part)), rowEnd);
     e.loop(begin, end, e.i64(1), [&](Value row) { status = emitRow(delinearize(e, row, rowSizes), from, to); });
   });
   return status;
