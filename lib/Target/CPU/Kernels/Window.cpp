@@ -14,7 +14,7 @@ using namespace tenon::graph;
 static constexpr int64_t kTileElements = 8192;
 static constexpr int64_t kTypicalSize = 256;
 /// Vectors that go together: enough to hide the latency of combining.
-static constexpr int64_t kVectors = 4;
+static constexpr int64_t kVectors = 8;
 
 namespace {
 class WindowKernel {
