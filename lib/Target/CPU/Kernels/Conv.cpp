@@ -57,6 +57,7 @@ private:
   Dims pixelSizes;           ///< batch and result's spatial sizes
   AffineExpr pixels;
   int64_t mr = 6, vectors = 2;
+  bool fetchesAhead = false; ///< the filter does not stay in L2: its next panel is fetched while one is used
   bool isBalanced = false;   ///< the last tiles have one row less, so that none is partly empty
   AffineExpr rowTiles, rowBlocks;
   Value wholeTiles;          ///< row tiles before the shorter ones
@@ -117,6 +118,8 @@ void ConvKernel::chooseTile() {
     isBalanced = static_cast<int64_t>(pixels.getLargestKnownDivisor()) >= mr * (mr - 1);
   }
   rowTiles = normalize(pixels.ceilDiv(mr));
+  fetchesAhead = layout && vectors * e.vl == layout.getWidth() &&
+                 groups * outputs * depth * storageBytes(elementB) > e.target.getL2Bytes() / 2;
   tilesPerBlock = std::max<int64_t>(1, kTileRows / mr);
   if (std::optional<int64_t> tiles = asConstant(rowTiles))
     tilesPerBlock = std::min(tilesPerBlock, std::max<int64_t>(1, *tiles));
@@ -298,6 +301,16 @@ LogicalResult ConvKernel::emitTile(Value group, Value blockBegin, Value row, int
     micro.strideB = e.i64(vectors * e.vl);
   }
 
+  // Row tiles fetch a quarter each of the next panel (of this one again, when it is the last), so that it comes in
+  // evenly instead of stalling the first of them.
+  Value ahead;
+  if (fetchesAhead) {
+    int64_t width = layout.getWidth(), panels = groups * llvm::divideCeil(outputs, width);
+    Value next = e.add(e.mul(group, e.i64(panels / groups)), e.add(e.divFloor(column, e.i64(width)), e.i64(1)));
+    next = e.select(e.less(next, e.i64(panels)), e.i64(depth * width), e.i64(0));
+    Value part = e.rem(e.divFloor(e.sub(row, blockBegin), e.i64(rows)), e.i64(4));
+    ahead = e.offsetPointer(micro.b[0], elementB, e.add(next, e.mul(part, e.i64(depth * width / 4))));
+  }
   SmallVector<Value> sums(rows * vectors, e.zeros(e.vectorOf(accumulator, e.vl)));
   Value groupOffset = e.mul(group, e.i64(channels));
   if (reading == Reading::Table) {
@@ -313,6 +326,8 @@ LogicalResult ConvKernel::emitTile(Value group, Value blockBegin, Value row, int
       Value offset = e.mul(tap, e.mul(e.i64(channels), micro.strideB));
       for (Value pointer : start)
         micro.b.push_back(e.offsetPointer(pointer, elementB, offset));
+      if (fetchesAhead)
+        micro.ahead = e.offsetPointer(ahead, elementB, e.mul(tap, e.i64(channels * layout.getWidth() / 4)));
       return micro.emit(e, e.i64(channels), carried);
     });
   } else {
@@ -321,6 +336,7 @@ LogicalResult ConvKernel::emitTile(Value group, Value blockBegin, Value row, int
                                                 : e.mul(e.sub(index, blockBegin), e.i64(depth));
       micro.a.push_back(e.offsetPointer(reading == Reading::Direct ? input : patch, elementA, offset));
     }
+    micro.ahead = ahead;
     sums = micro.emit(e, e.i64(depth), sums);
   }
 
