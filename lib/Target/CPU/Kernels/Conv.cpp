@@ -51,16 +51,16 @@ private:
   Spatial spatial;
   Reading reading = Reading::Table;
   kernel::LayoutAttr layout;
-  Value input, filter;       ///< pointers; no filter pointer when it is packed here
+  Value input, filter; ///< pointers; no filter pointer when it is packed here
   Type elementA, elementB, accumulator;
   int64_t groups, channels, outputs, taps, depth; ///< per group: input channels, output channels, products of a sum
-  Dims pixelSizes;           ///< batch and result's spatial sizes
+  Dims pixelSizes;                                ///< batch and result's spatial sizes
   AffineExpr pixels;
   int64_t mr = 6, vectors = 2;
   bool fetchesAhead = false; ///< the filter does not stay in L2: its next panel is fetched while one is used
   bool isBalanced = false;   ///< the last tiles have one row less, so that none is partly empty
   AffineExpr rowTiles, rowBlocks;
-  Value wholeTiles;          ///< row tiles before the shorter ones
+  Value wholeTiles; ///< row tiles before the shorter ones
   int64_t tilesPerBlock;
   Value zeroRow, table, patch, packed;
   int64_t scratchBytes = 0;
@@ -145,8 +145,7 @@ void ConvKernel::layScratch() {
 
 void ConvKernel::fillZeros() {
   Value zero = e.zeros(e.vectorOf(elementA, e.vl));
-  e.loop(e.i64(0), e.i64(groups * channels), e.i64(e.vl),
-         [&](Value c) { e.storeVector(zeroRow, elementA, c, zero); });
+  e.loop(e.i64(0), e.i64(groups * channels), e.i64(e.vl), [&](Value c) { e.storeVector(zeroRow, elementA, c, zero); });
 }
 
 /// Row tile `tile` begins here. All tiles before `wholeTiles` have mr rows, later ones mr - 1.
@@ -240,7 +239,8 @@ void ConvKernel::packFilter(Value group, Value column, int64_t vectors, int64_t 
       for (int64_t v = 0; v < vectors; ++v) {
         Evaluator ev(e, e.vl);
         Value o = e.add(e.mul(group, e.i64(outputs)), e.add(column, e.i64(v * e.vl)));
-        Point point{ev.bind(o, getAffineConstantExpr(groups * outputs, context), outputs % e.vl == 0 || groups == 1 ? e.vl : 1, true),
+        Point point{ev.bind(o, getAffineConstantExpr(groups * outputs, context),
+                            outputs % e.vl == 0 || groups == 1 ? e.vl : 1, true),
                     ev.bind(c, getAffineConstantExpr(channels, context))};
         for (auto [w, size] : llvm::zip(position, spatial.window))
           point.push_back(ev.bind(w, getAffineConstantExpr(size, context)));
@@ -367,8 +367,7 @@ LogicalResult ConvKernel::emitTile(Value group, Value blockBegin, Value row, int
 LogicalResult ConvKernel::emitColumns(Value group, Value block, Value column, int64_t vectors, int64_t columns) {
   if (!layout)
     packFilter(group, column, vectors, columns);
-  Value tileCount = e.size(rowTiles), blocks = e.size(rowBlocks);
-  (void)blocks;
+  Value tileCount = e.size(rowTiles);
   Value begin = e.mul(block, e.i64(tilesPerBlock)), end = e.min(e.add(begin, e.i64(tilesPerBlock)), tileCount);
   Value blockBegin = rowOfTile(begin);
   LogicalResult status = success();

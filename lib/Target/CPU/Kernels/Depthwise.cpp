@@ -223,7 +223,8 @@ LogicalResult DepthwiseKernel::emitRow(ArrayRef<Value> row, Value begin, Value e
     for (unsigned d = 0; d < last; ++d) {
       Value first = spatial.padded(e, d, row[d + 1], zero);
       Value end = e.add(first, e.i64((spatial.window[d] - 1) * spatial.dilations[d]));
-      Value isOut = arith::OrIOp::create(e.b, e.loc, e.less(first, zero), e.less(e.sub(e.size(spatial.in[d]), e.i64(1)), end));
+      Value isOut =
+          arith::OrIOp::create(e.b, e.loc, e.less(first, zero), e.less(e.sub(e.size(spatial.in[d]), e.i64(1)), end));
       high = e.select(isOut, zero, high);
     }
     low = e.min(e.max(low, begin), wholeEnd);
@@ -243,7 +244,8 @@ LogicalResult DepthwiseKernel::emitRow(ArrayRef<Value> row, Value begin, Value e
   e.ifThen(e.less(wholeEnd, end), [&] {
     // What is left at the end of the row.
     bool isKnown = fixed.has_value();
-    status = emitPixels(row, wholeEnd, isKnown ? *fixed % pixels : pixels, isKnown && !spatial.hasPadding, isKnown ? Value() : end);
+    status = emitPixels(row, wholeEnd, isKnown ? *fixed % pixels : pixels, isKnown && !spatial.hasPadding,
+                        isKnown ? Value() : end);
   });
   return status;
 }
@@ -260,7 +262,8 @@ LogicalResult DepthwiseKernel::emit() {
   taps = spatial.taps();
   sideTaps = spatial.window[last];
   std::optional<int64_t> fixedWidth = asConstant(spatial.out[last]);
-  pixels = *llvm::find_if(kPixels, [&](const int64_t &p) { return &p == std::end(kPixels) - 1 || (fixedWidth && *fixedWidth % p == 0); });
+  pixels = *llvm::find_if(
+      kPixels, [&](const int64_t &p) { return &p == std::end(kPixels) - 1 || (fixedWidth && *fixedWidth % p == 0); });
   if (fixedWidth && *fixedWidth > 0)
     pixels = std::min(pixels, *fixedWidth);
   elementA = getElementTypeOrSelf(root.getInput().getType());

@@ -8,7 +8,8 @@ using namespace tenon::cpu;
 using namespace tenon::graph;
 
 bool tenon::cpu::isDepthwise(ConvOp op) {
-  std::optional<int64_t> c = asConstant(getDim(op.getFilter().getType(), 1)), o = asConstant(getDim(op.getFilter().getType(), 0));
+  std::optional<int64_t> c = asConstant(getDim(op.getFilter().getType(), 1)),
+                         o = asConstant(getDim(op.getFilter().getType(), 0));
   return op.getGroups() > 1 && c == 1 && o == static_cast<int64_t>(op.getGroups()) &&
          llvm::all_of(op.getInputDilation(), [](int64_t d) { return d == 1; });
 }

@@ -8,7 +8,8 @@ using namespace tenon::graph;
 
 Spatial::Spatial(ConvOp op)
     : strides(op.getStrides()), low(op.getLow()), dilations(op.getDilations()), inputDilation(op.getInputDilation()) {
-  Dims input = getDims(op.getInput().getType()), result = getDims(op.getType()), filter = getDims(op.getFilter().getType());
+  Dims input = getDims(op.getInput().getType()), result = getDims(op.getType()),
+       filter = getDims(op.getFilter().getType());
   for (size_t i = 1; i + 1 < input.size(); ++i) {
     in.push_back(input[i]);
     out.push_back(result[i]);
@@ -103,7 +104,8 @@ void Spatial::forEachRun(Emitter &e, ArrayRef<Value> pixel, Run body) const {
   std::function<void(unsigned, Value, Value, Value)> nest = [&](unsigned d, Value tap, Value position, Value inside) {
     if (d == last) {
       Value high = inside ? e.select(inside, highTap, lowTap) : highTap;
-      return body(e.mul(tap, taps), e.add(e.mul(position, size), e.add(first, lowTap)), both(e, inside, whole), lowTap, high);
+      return body(e.mul(tap, taps), e.add(e.mul(position, size), e.add(first, lowTap)), both(e, inside, whole), lowTap,
+                  high);
     }
     e.loop(zero, e.i64(window[d]), e.i64(1), [&](Value w) {
       Value at = padded(e, d, pixel[d + 1], w);

@@ -1,6 +1,7 @@
 //===- Window.cpp - pooling -----------------------------------------------===//
 // One accumulator for each result element (lanes along the innermost dimension where no window slides along it, else
-// scalars), combined over the window's positions in order. Positions outside the input are skipped by the loops' bounds.
+// scalars), combined over the window's positions in order. Positions outside the input are skipped by the loops'
+// bounds.
 #include "Epilogue.h"
 #include "Kernels.h"
 #include "MicroKernel.h"
@@ -74,7 +75,8 @@ LogicalResult WindowKernel::emitElements(ArrayRef<Value> outer, ArrayRef<Value> 
       }
       return sums;
     }
-    int64_t window = root.getWindow()[d], stride = root.getStrides()[d], low = root.getLow()[d], dilation = root.getDilations()[d];
+    int64_t window = root.getWindow()[d], stride = root.getStrides()[d], low = root.getLow()[d],
+            dilation = root.getDilations()[d];
     Value first = e.sub(e.mul(outer[d], e.i64(stride)), e.i64(low));
     auto at = [&](Value w, SmallVector<Value> sums) {
       SmallVector<Value> next(position);
@@ -87,7 +89,8 @@ LogicalResult WindowKernel::emitElements(ArrayRef<Value> outer, ArrayRef<Value> 
     Value size = e.size(in[d]), zero = e.i64(0), step = e.i64(dilation), more = e.i64(dilation - 1);
     Value begin = e.divFloor(e.add(e.max(e.sub(zero, first), zero), more), step);
     Value end = e.min(e.divFloor(e.add(e.max(e.sub(size, first), zero), more), step), e.i64(window));
-    return e.loop(begin, end, e.i64(1), sums, [&](Value w, ValueRange carried) { return at(w, SmallVector<Value>(carried)); });
+    return e.loop(begin, end, e.i64(1), sums,
+                  [&](Value w, ValueRange carried) { return at(w, SmallVector<Value>(carried)); });
   };
   SmallVector<Value> sums = nest(0, {}, SmallVector<Value>(columns.size(), start));
   if (failed(status))
@@ -134,7 +137,8 @@ LogicalResult WindowKernel::emit() {
       }
       std::optional<int64_t> fixed = asConstant(width);
       Value wide = e.i64(kVectors * e.vl), narrow = e.i64(e.vl);
-      Value wideEnd = e.mul(e.divFloor(columnCount, wide), wide), narrowEnd = e.mul(e.divFloor(columnCount, narrow), narrow);
+      Value wideEnd = e.mul(e.divFloor(columnCount, wide), wide),
+            narrowEnd = e.mul(e.divFloor(columnCount, narrow), narrow);
       e.loop(e.i64(0), wideEnd, wide, [&](Value c) {
         SmallVector<Value> columns;
         for (int64_t v = 0; v < kVectors; ++v)
