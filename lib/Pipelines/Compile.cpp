@@ -45,7 +45,7 @@ std::string tenon::phaseNames() {
 
 std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
   return llvm::StringSwitch<std::optional<EmitKind>>(name)
-      .Case("tenon", EmitKind::Bundle)
+      .Case("bundle", EmitKind::Bundle)
       .Case("obj", EmitKind::Object)
       .Case("so", EmitKind::SharedObject)
       .Case("mlir", EmitKind::MLIR)
@@ -151,6 +151,8 @@ LogicalResult Compilation::runPasses(ModuleOp ir, function_ref<void(OpPassManage
 LogicalResult Compilation::lower(Variant &variant) {
   MLIRContext *context = module.getContext();
   Location loc = module.getLoc();
+  context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
+                       vector::VectorDialect>();
   OwningOpRef<ModuleOp> loops = ModuleOp::create(loc);
   if (failed(cpu::emitKernels(*variant.module, *loops, variant.cpu)))
     return failure();

@@ -14,6 +14,13 @@ mlir::LogicalResult emitRows(Emitter &e);
 /// A contraction with its epilogue, register-tiled.
 mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
 
+/// A convolution with its epilogue; a depthwise one is handed on.
+mlir::LogicalResult emitConv(Emitter &e, graph::ConvOp root);
+/// A convolution with one filter for each channel, with its epilogue.
+mlir::LogicalResult emitDepthwise(Emitter &e, graph::ConvOp root);
+/// Pooling, with what feeds it and its epilogue.
+mlir::LogicalResult emitWindow(Emitter &e, graph::ReduceWindowOp root);
+
 /// Sets `tiles`, `scratch` and `work` of the kernel.
 void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);
 

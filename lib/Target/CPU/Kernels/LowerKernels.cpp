@@ -34,6 +34,8 @@ static LogicalResult emitKernel(Emitter &e) {
     return root->emitOpError("cannot share a kernel with a reduction");
   return llvm::TypeSwitch<Operation *, LogicalResult>(root)
       .Case([&](graph::ContractOp op) { return emitContract(e, op); })
+      .Case([&](graph::ConvOp op) { return emitConv(e, op); })
+      .Case([&](graph::ReduceWindowOp op) { return emitWindow(e, op); })
       .Default([&](Operation *op) { return op->emitOpError("has no CPU kernel"); });
 }
 
