@@ -13,6 +13,8 @@ mlir::LogicalResult emitPointwise(Emitter &e);
 mlir::LogicalResult emitRows(Emitter &e);
 /// A contraction with its epilogue, register-tiled.
 mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
+/// Attention with its epilogue: one pass over the keys.
+mlir::LogicalResult emitAttention(Emitter &e, graph::AttentionOp root);
 
 /// Sets `tiles`, `scratch` and `work` of the kernel.
 void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);

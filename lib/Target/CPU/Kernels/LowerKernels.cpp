@@ -33,6 +33,7 @@ static LogicalResult emitKernel(Emitter &e) {
     return root->emitOpError("cannot share a kernel with a reduction");
   return llvm::TypeSwitch<Operation *, LogicalResult>(root)
       .Case([&](graph::ContractOp op) { return emitContract(e, op); })
+      .Case([&](graph::AttentionOp op) { return emitAttention(e, op); })
       .Default([&](Operation *op) { return op->emitOpError("has no CPU kernel"); });
 }
 
