@@ -7,7 +7,9 @@
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
 #include "mlir/Transforms/Passes.h"
+#include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Target/CPU/LowerKernels.h"
+#include "tenon/Target/CPU/Passes.h"
 
 namespace tenon {
 
@@ -23,6 +25,8 @@ inline void registerAllPasses() {
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
   cpu::registerLowerKernelsPasses();
+  cpu::registerCPUTargetPasses();
+  registerConvertGraphToKernelPass();
 }
 
 } // namespace tenon

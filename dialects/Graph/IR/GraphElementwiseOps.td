@@ -3,7 +3,7 @@
 #define TENON_GRAPH_ELEMENTWISE_OPS_TD
 include "dialects/Graph/IR/GraphAttrs.td"
 
-def Graph_MapOp : Graph_PureOp<"map", [SingleBlockImplicitTerminator<"YieldOp">]> {
+def Graph_MapOp : Graph_PureOp<"map", [IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "Applies a scalar function at every point of the result.";
   let description = [{
     `result[i] = region(input0[map0(i)], input1[map1(i)], …)`. An indexing map takes the result's dimensions to an

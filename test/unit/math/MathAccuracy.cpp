@@ -63,11 +63,12 @@ static std::string programText(const MathCase &test, StringRef type, int lanes, 
     return lanes ? llvm::formatv("%{0} = vector.load %{1}[%i] : {2}, {3}\n", name, from, memory, value).str()
                  : llvm::formatv("%{0} = memref.load %{1}[%i] : {2}\n", name, from, memory).str();
   };
-  std::string text = llvm::formatv("func.func @run(%x: {0} {{llvm.noalias}, %y: {0} {{llvm.noalias}, %r: {3} {{llvm.noalias}) {{\n"
-                                   "%c0 = arith.constant 0 : index\n%n = arith.constant {1} : index\n"
-                                   "%step = arith.constant {2} : index\nscf.for %i = %c0 to %n step %step {{\n",
-                                   memory, kChunk, std::max(lanes, 1), outMemory)
-                         .str();
+  std::string text =
+      llvm::formatv("func.func @run(%x: {0} {{llvm.noalias}, %y: {0} {{llvm.noalias}, %r: {3} {{llvm.noalias}) {{\n"
+                    "%c0 = arith.constant 0 : index\n%n = arith.constant {1} : index\n"
+                    "%step = arith.constant {2} : index\nscf.for %i = %c0 to %n step %step {{\n",
+                    memory, kChunk, std::max(lanes, 1), outMemory)
+          .str();
   text += load("a", "x");
   if (test.operands == 2)
     text += load("b", "y");
@@ -181,11 +182,47 @@ static double ulpError(long double got, long double exact, Format format) {
 
 template <typename T> static std::vector<T> specialValues() {
   using Limits = std::numeric_limits<T>;
-  std::vector<T> values = {T(0), Limits::denorm_min(), Limits::min(), Limits::max(), Limits::infinity(), Limits::quiet_NaN(),
-                           T(1), T(2), T(3), T(0.5), T(1.5), T(2.5), T(10), T(100), T(1e5), T(1e9), T(1e15), T(1e30), T(M_PI),
-                           T(M_PI_2), T(M_PI_4), T(355), T(709), T(710), T(88.5), T(89), T(128), T(127), T(149), T(150), T(1024),
-                           T(0.1), T(1e-5), T(1e-20), T(1e-40), T(7), T(8388607.5), T(4503599627370495.5), std::nextafter(T(0.5), T(0)),
-                           std::nextafter(T(1), T(0)), std::nextafter(T(1), T(2))};
+  std::vector<T> values = {T(0),
+                           Limits::denorm_min(),
+                           Limits::min(),
+                           Limits::max(),
+                           Limits::infinity(),
+                           Limits::quiet_NaN(),
+                           T(1),
+                           T(2),
+                           T(3),
+                           T(0.5),
+                           T(1.5),
+                           T(2.5),
+                           T(10),
+                           T(100),
+                           T(1e5),
+                           T(1e9),
+                           T(1e15),
+                           T(1e30),
+                           T(M_PI),
+                           T(M_PI_2),
+                           T(M_PI_4),
+                           T(355),
+                           T(709),
+                           T(710),
+                           T(88.5),
+                           T(89),
+                           T(128),
+                           T(127),
+                           T(149),
+                           T(150),
+                           T(1024),
+                           T(0.1),
+                           T(1e-5),
+                           T(1e-20),
+                           T(1e-40),
+                           T(7),
+                           T(8388607.5),
+                           T(4503599627370495.5),
+                           std::nextafter(T(0.5), T(0)),
+                           std::nextafter(T(1), T(0)),
+                           std::nextafter(T(1), T(2))};
   for (size_t i = 0, n = values.size(); i != n; ++i)
     values.push_back(-values[i]);
   return values;
@@ -309,8 +346,8 @@ static bool checkHalf(MLIRContext &context, const MathCase &test, bool isF16, co
       double exact = test.inDouble(a, b);
       if (ulpError(got, exact, isF16 ? kF16 : kBF16) <= 0.505)
         continue;
-      printf("%s %s %s: x = %g, y = %g, got %g, exact %.17g  FAILED\n", test.name.c_str(), isF16 ? "f16" : "bf16", variant.cpu, a,
-             b, got, exact);
+      printf("%s %s %s: x = %g, y = %g, got %g, exact %.17g  FAILED\n", test.name.c_str(), isF16 ? "f16" : "bf16",
+             variant.cpu, a, b, got, exact);
       return false;
     }
   }
@@ -330,7 +367,8 @@ static bool checkRounding(MLIRContext &context, bool isF16, const Variant &varia
     for (uint32_t &word : x) {
       word = random();
       if (random() % 2)
-        word = std::bit_cast<uint32_t>(decodeHalf(word, isF16)) + (uint32_t(random() % 2) << (isF16 ? 12 : 15)) + random() % 3 - 1;
+        word = std::bit_cast<uint32_t>(decodeHalf(word, isF16)) + (uint32_t(random() % 2) << (isF16 ? 12 : 15)) +
+               random() % 3 - 1;
     }
     code->run(x.data(), x.data(), r.data());
     for (int i = 0; i != kChunk; ++i) {
@@ -341,7 +379,8 @@ static bool checkRounding(MLIRContext &context, bool isF16, const Variant &varia
       bool sameNan = value.isNaN() && std::isnan(decodeHalf(r[i], isF16));
       if (r[i] == exact || sameNan)
         continue;
-      printf("f32 %08x to %s %s: got %04x, exact %04x  FAILED\n", x[i], isF16 ? "f16" : "bf16", variant.cpu, r[i], exact);
+      printf("f32 %08x to %s %s: got %04x, exact %04x  FAILED\n", x[i], isF16 ? "f16" : "bf16", variant.cpu, r[i],
+             exact);
       return false;
     }
   }
@@ -362,8 +401,8 @@ static bool checkShapes(MLIRContext &context, const MathCase &test, StringRef ty
     code->run(x.data(), y.data(), lanes == 8 ? first.data() : other.data());
     for (int i = 0; i != kChunk && lanes != 8; ++i)
       if (std::memcmp(&first[i], &other[i], sizeof(T)) && !(std::isnan(first[i]) && std::isnan(other[i]))) {
-        printf("%s with %d lanes: x = %g, y = %g: %a, with 8 lanes %a  FAILED\n", test.name.c_str(), lanes, double(x[i]), double(y[i]),
-               double(other[i]), double(first[i]));
+        printf("%s with %d lanes: x = %g, y = %g: %a, with 8 lanes %a  FAILED\n", test.name.c_str(), lanes,
+               double(x[i]), double(y[i]), double(other[i]), double(first[i]));
         good = false;
         break;
       }
@@ -374,14 +413,14 @@ static bool checkShapes(MLIRContext &context, const MathCase &test, StringRef ty
 static bool report(const MathCase &test, StringRef type, const Variant &variant, const Measured &m, double bound) {
   bool good = m.ulp <= bound;
   if (markdown)
-    llvm::outs() << llvm::formatv("| {0} | {1} | {2} | {3:f2} | {4:f2} | {5:f2} |\n", test.name, type, variant.cpu, bound, m.ulp,
-                                  m.nanoseconds);
+    llvm::outs() << llvm::formatv("| {0} | {1} | {2} | {3:f2} | {4:f2} | {5:f2} |\n", test.name, type, variant.cpu,
+                                  bound, m.ulp, m.nanoseconds);
   else
-    llvm::outs() << llvm::formatv("{0,-8} {1} {2,-10} bound {3:f2} measured {4:f3} {5:f2} ns/element{6}\n", test.name, type,
-                                  variant.cpu, bound, m.ulp, m.nanoseconds, good ? "" : "  FAILED");
+    llvm::outs() << llvm::formatv("{0,-8} {1} {2,-10} bound {3:f2} measured {4:f3} {5:f2} ns/element{6}\n", test.name,
+                                  type, variant.cpu, bound, m.ulp, m.nanoseconds, good ? "" : "  FAILED");
   if (!good)
-    fprintf(stdout, "    worst: x = %.17g (%a), y = %.17g, got %.17g, exact %.17g\n", m.worstX, m.worstX, m.worstY, m.worstGot,
-            test.inDouble(m.worstX, m.worstY));
+    fprintf(stdout, "    worst: x = %.17g (%a), y = %.17g, got %.17g, exact %.17g\n", m.worstX, m.worstX, m.worstY,
+            m.worstGot, test.inDouble(m.worstX, m.worstY));
   fflush(stdout);
   llvm::outs().flush();
   return good;

@@ -2,11 +2,14 @@
 #include "References.h"
 #include <cmath>
 
-#define ONE(f) [](double x, double) -> double { return std::f(x); }, [](long double x, long double) -> long double { return std::f(x); }
+#define ONE(f)                                                                                                         \
+  [](double x, double) -> double { return std::f(x); },                                                                \
+      [](long double x, long double) -> long double { return std::f(x); }
 #define TWO(f)                                                                                                         \
   [](double x, double y) -> double { return std::f(x, y); },                                                           \
       [](long double x, long double y) -> long double { return std::f(x, y); }
-#define EXPR(e) [](double x, double) -> double { return e; }, [](long double x, long double) -> long double { return e; }
+#define EXPR(e)                                                                                                        \
+  [](double x, double) -> double { return e; }, [](long double x, long double) -> long double { return e; }
 
 const std::vector<MathCase> &mathCases() {
   // Names, op, operands, references, usual interval, bounds in ulp for f32 and f64.

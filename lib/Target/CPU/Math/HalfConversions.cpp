@@ -1,4 +1,5 @@
-// bf16 and f16 by way of f32: arithmetic is widened, conversions become integer code. Math functions are in ExpandMath.cpp.
+// bf16 and f16 by way of f32: arithmetic is widened, conversions become integer code. Math functions are in
+// ExpandMath.cpp.
 #include "MathEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"

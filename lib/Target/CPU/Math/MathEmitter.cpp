@@ -176,8 +176,8 @@ Float flipSign(Float a, Int sign) { return fromBits(bitsOf(a) ^ sign); }
 
 Float polynomial(ArrayRef<double> c, Float x) {
   if (c.size() >= 8) {
-    // Two chains, in even and odd powers: half the latency for one more multiplication. The constant is added last, for its
-    // rounding is the one that shows.
+    // Two chains, in even and odd powers: half the latency for one more multiplication. The constant is added last, for
+    // its rounding is the one that shows.
     SmallVector<double> even, odd;
     for (auto [i, value] : llvm::enumerate(c.drop_front()))
       (i % 2 ? odd : even).push_back(value);
@@ -196,9 +196,7 @@ Float polynomial(ArrayRef<double> c, Float x) {
   return sum;
 }
 
-Float powerOfTwo(Int n) {
-  return width(n) == 32 ? fromBits((n + 127) << 23) : fromBits((n + 1023) << 52);
-}
+Float powerOfTwo(Int n) { return width(n) == 32 ? fromBits((n + 127) << 23) : fromBits((n + 1023) << 52); }
 
 Pair fastTwoSum(Float a, Float b) {
   Float sum = a + b;

@@ -1,5 +1,5 @@
-// The error function and its complement: a polynomial near zero, the scaled complement of Shepherd & Laframboise (Chebyshev
-// approximation of (1+2x)exp(x^2)erfc x, Math. Comp. 1981) elsewhere; one polynomial for the hot f32 erf.
+// The error function and its complement: a polynomial near zero, the scaled complement of Shepherd & Laframboise
+// (Chebyshev approximation of (1+2x)exp(x^2)erfc x, Math. Comp. 1981) elsewhere; one polynomial for the hot f32 erf.
 #include "Coefficients.h"
 #include "MathEmitter.h"
 

@@ -1,5 +1,5 @@
-// Exponentials and logarithms. The reductions are those of Cody & Waite, Software Manual for the Elementary Functions, and of
-// Muller, Elementary Functions (3rd ed., chapter 11); the polynomials are our own.
+// Exponentials and logarithms. The reductions are those of Cody & Waite, Software Manual for the Elementary Functions,
+// and of Muller, Elementary Functions (3rd ed., chapter 11); the polynomials are our own.
 #include "Coefficients.h"
 #include "MathEmitter.h"
 #include <cmath>

@@ -1,5 +1,6 @@
 // Powers and the cube root. powf goes through f64; pow in f64 carries its logarithm as a sum of two doubles (Dekker, A
-// floating-point technique for extending the available precision, 1971; Muller, Elementary Functions, 3rd ed., chapter 13).
+// floating-point technique for extending the available precision, 1971; Muller, Elementary Functions, 3rd ed., chapter
+// 13).
 #include "Coefficients.h"
 #include "MathEmitter.h"
 #include <limits>

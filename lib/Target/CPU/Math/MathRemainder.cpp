@@ -11,8 +11,7 @@ static constexpr double kInf = std::numeric_limits<double>::infinity();
 static constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// while (any lane of goOn(values)) values = step(values)
-static SmallVector<Value> loopWhileAny(MathEmitter *e, ArrayRef<Value> start,
-                                       llvm::function_ref<Bool(ValueRange)> goOn,
+static SmallVector<Value> loopWhileAny(MathEmitter *e, ArrayRef<Value> start, llvm::function_ref<Bool(ValueRange)> goOn,
                                        llvm::function_ref<SmallVector<Value>(ValueRange)> step) {
   OpBuilder &b = e->builder();
   auto loop = scf::WhileOp::create(
@@ -61,9 +60,7 @@ static Float fmodDouble(Float x, Float y) {
   };
   auto [significandX, fieldX] = split(x);
   auto [divisor, fieldY] = split(y);
-  auto modulo = [&](Int a) -> Int {
-    return {e, arith::RemUIOp::create(e->builder(), e->loc(), a.v, divisor.v)};
-  };
+  auto modulo = [&](Int a) -> Int { return {e, arith::RemUIOp::create(e->builder(), e->loc(), a.v, divisor.v)}; };
   Int left = fieldX - fieldY;
   SmallVector<Value> done = loopWhileAny(
       e, {significandX.v, left.v}, [&](ValueRange values) { return lessSigned(zero, e->wrapInt(values[1])); },

@@ -1,6 +1,6 @@
-// Sine, cosine, tangent. Small arguments are reduced after Cody & Waite, large ones after Payne & Hanek (Radian reduction for
-// trigonometric functions, SIGNUM 1983; Muller, Elementary Functions, 3rd ed., section 11.4) in a branch that is taken only
-// when a lane needs it.
+// Sine, cosine, tangent. Small arguments are reduced after Cody & Waite, large ones after Payne & Hanek (Radian
+// reduction for trigonometric functions, SIGNUM 1983; Muller, Elementary Functions, 3rd ed., section 11.4) in a branch
+// that is taken only when a lane needs it.
 #include "Coefficients.h"
 #include "MathEmitter.h"
 #include <cmath>
