@@ -53,7 +53,6 @@ class Library:
     """Kernels compiled from the text of `kernel.func`s."""
 
     def __init__(self, kernels, level="x86-64-v3", keep=None):
-        bits, _, fma = TARGETS[level]
         module = f"module attributes {{target.cpu = {target_attr(level)}}} {{\n{kernels}\n}}\n"
         text = run([tenon_opt(), "--tenon-cpu-emit-kernels"], module)
         self.schedules, loops, skip = {}, [], False
@@ -66,10 +65,8 @@ class Library:
                 loops.append(line)
             if skip and line == "  }":
                 skip = False
-        body = re.sub(r"module attributes \{target.cpu.*\} \{", "module {", "\n".join(loops))
-        flags = [f"--tenon-cpu-expand-math=has-fma={str(fma).lower()}",
-                 f"--tenon-cpu-convert-half-types=has-f16c={str(fma).lower()}", "--tenon-cpu-kernels-to-llvm"]
-        body = run([tenon_opt(), *flags], body)
+        body = run([tenon_opt(), "--tenon-cpu-kernels-to-llvm"], "\n".join(loops))
+        body = re.sub(r"module attributes \{target.cpu.*\} \{", "module {", body)
         body = run([tool("mlir-translate"), "--mlir-to-llvmir"], body)
         self.folder = tempfile.TemporaryDirectory()
         source, out = os.path.join(self.folder.name, "k.ll"), os.path.join(self.folder.name, "k.so")
