@@ -43,8 +43,8 @@ private:
   void packQuery();
   Value packBlock(Value value, Value pointer, AffineExpr columns, Value stride);
   void packMask();
-  void emitScores(Value lane, int64_t vectors, int64_t keysPerTile);
-  void emitSoftmax(Value lane, int64_t vectors, ValueRange maxima);
+  void emitScores(Value begin, Value end, int64_t vectors, int64_t keysPerTile);
+  void emitSoftmax(Value lane, int64_t vectors);
   void emitOutput();
   void emitOutputTile(Value row, int64_t rows, Value rowLimit, Value column, int64_t vectors, bool isMasked);
   void emitFinalRows();
@@ -73,7 +73,8 @@ private:
   bool packsMask = false;
   Type accumulator;
   // Scratch.
-  Value queryBuffer, scores, outputs, maxima, sums, factors, maskBuffer, keyBuffer, valueBuffer, widthPadded;
+  Value queryBuffer, scores, outputs, maxima, blockMaxima, sums, factors, maskBuffer, keyBuffer, valueBuffer,
+      widthPadded;
   // The tile being emitted.
   Value batch, head, group, rowBegin, rowCount, keyEnd, keyBegin, keyCount;
   std::optional<Plane> queryPlane, keyPlane, valuePlane;
@@ -85,7 +86,8 @@ AffineExpr AttentionKernel::bindOne(Evaluator &ev, Value value, AffineExpr size,
   return asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ev.bind(value, size, align, isLane);
 }
 
-AffineExpr AttentionKernel::bindRows(Evaluator &ev, Value row, bool isLane, AffineExpr &headIndex, AffineExpr &queryIndex) {
+AffineExpr AttentionKernel::bindRows(Evaluator &ev, Value row, bool isLane, AffineExpr &headIndex,
+                                     AffineExpr &queryIndex) {
   int64_t align = isLane ? vl : 1;
   AffineExpr rowIndex = bindOne(ev, row, rowsTotal, align, isLane);
   if (rowsAreHeads) {
@@ -159,18 +161,25 @@ std::optional<Plane> AttentionKernel::resolve(Value value, bool isQuery) {
   return plane;
 }
 
-/// Block sizes by rule: a register tile's multiples for rows; keys such that their scores, K and V stay in half of L2.
+/// Block sizes by rule: a register tile's multiples for rows. All keys at once when their scores, K and V stay in half
+/// of L2; else so many that their scores and a tile's columns of V stay in L1.
 void AttentionKernel::chooseBlocks() {
   vectors = e.target.getVectorRegisters() >= 32 ? 3 : 2;
-  rowBlock = kTileRows * vl; // a multiple of both tile heights
-  if (std::optional<int64_t> rows = asConstant(rowsTotal); rows && *rows < rowBlock)
+  // A multiple of both tile heights; more rows where there are many, for K and V then come from far away.
+  rowBlock = kTileRows * vl;
+  std::optional<int64_t> rows = asConstant(rowsTotal);
+  rowBlock *= rows && *rows >= 16 * rowBlock ? 4 : !rows || *rows >= 8 * rowBlock ? 2 : 1;
+  if (rows && *rows < rowBlock)
     rowBlock = llvm::alignTo(std::max<int64_t>(*rows, 1), vl);
   int64_t typical = asConstant(depth).value_or(64) + asConstant(width).value_or(64) + kTileRows * vl;
-  keyBlock = e.target.getL2Bytes() / 2 / (typical * storageBytes(accumulator));
-  keyBlock = std::clamp<int64_t>(keyBlock / kTileKeys * kTileKeys, 4 * kTileKeys, 32 * kTileKeys);
-  isSingleBlock = asConstant(keys) && *asConstant(keys) <= keyBlock;
-  if (isSingleBlock)
+  int64_t most = e.target.getL2Bytes() / 2 / (typical * storageBytes(accumulator));
+  isSingleBlock = asConstant(keys) && *asConstant(keys) <= most;
+  if (isSingleBlock) {
     keyBlock = llvm::alignTo(std::max<int64_t>(*asConstant(keys), 1), kTileKeys);
+    return;
+  }
+  keyBlock = e.target.getL1Bytes() / ((kTileRows + 2 * vectors) * vl * storageBytes(accumulator));
+  keyBlock = std::clamp<int64_t>(keyBlock / kTileKeys * kTileKeys, 4 * kTileKeys, 32 * kTileKeys);
 }
 
 void AttentionKernel::layOutScratch() {
@@ -187,6 +196,7 @@ void AttentionKernel::layOutScratch() {
   queryBuffer = take(depths * rowBlock);
   scores = take(constant((keyBlock + kTileKeys) * rowBlock));
   maxima = take(constant(rowBlock));
+  blockMaxima = take(constant(rowBlock));
   sums = take(constant(rowBlock));
   factors = take(constant(rowBlock));
   if (!isSingleBlock)
@@ -196,7 +206,13 @@ void AttentionKernel::layOutScratch() {
   // Only where K or V cannot be read in place.
   if (!leafOf(root.getKey()) || !keyPlane)
     keyBuffer = take(depths * keyBlock);
-  if (!valuePlane || !valuePlane->isContiguous)
+  // Rows that lie far apart fall into few sets of the cache; a copy pays when enough rows of the query use it.
+  bool packsValue = !valuePlane || !valuePlane->isContiguous;
+  if (!packsValue && rowBlock >= 4 * kTileRows) {
+    APInt stride;
+    packsValue = !matchPattern(valuePlane->major, m_ConstantInt(&stride)) || stride.getSExtValue() >= 512;
+  }
+  if (packsValue)
     valueBuffer = take(columns * keyBlock);
   AffineExpr scoresTotal = batches * heads * queries * keys;
   setSchedule(e, batches * (rowsAreHeads ? groups : heads) * rowsTotal.ceilDiv(rowBlock), used,
@@ -287,12 +303,14 @@ void AttentionKernel::packMask() {
       for (int64_t i = 0; i < vl; ++i) {
         AffineExpr headIndex, queryIndex;
         bindRows(ev, e.min(e.add(e.add(rowBegin, lane), e.i64(i)), lastRow), false, headIndex, queryIndex);
-        Value value = ev.vectorAt(root.getMask(), applyMap(*root.getMaskMap(), {batchIndex, headIndex, queryIndex, keyIndex}));
+        Value value =
+            ev.vectorAt(root.getMask(), applyMap(*root.getMaskMap(), {batchIndex, headIndex, queryIndex, keyIndex}));
         if (!value) {
           status = failure();
           return;
         }
-        value = element.isInteger(1) ? e.select(value, splatConstant(1), splatConstant(0)) : toAccumulator(e, value, accumulator);
+        value = element.isInteger(1) ? e.select(value, splatConstant(1), splatConstant(0))
+                                     : toAccumulator(e, value, accumulator);
         values.push_back(value);
       }
       for (auto [i, value] : llvm::enumerate(transpose(e, values)))
@@ -313,7 +331,8 @@ Value AttentionKernel::maskAt(Evaluator &ev, AffineExpr headIndex, AffineExpr qu
     return arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::UNE, value, splatConstant(0));
   }
   AffineExpr keyIndex = bindOne(ev, e.add(keyBegin, key), keys), batchIndex = bindOne(ev, batch, batches);
-  Value value = ev.vectorAt(root.getMask(), applyMap(*root.getMaskMap(), {batchIndex, headIndex, queryIndex, keyIndex}));
+  Value value =
+      ev.vectorAt(root.getMask(), applyMap(*root.getMaskMap(), {batchIndex, headIndex, queryIndex, keyIndex}));
   if (!value) {
     status = failure();
     return {};
@@ -321,13 +340,12 @@ Value AttentionKernel::maskAt(Evaluator &ev, AffineExpr headIndex, AffineExpr qu
   return getElementTypeOrSelf(value.getType()).isInteger(1) ? value : toAccumulator(e, value, accumulator);
 }
 
-/// Scores of the block's keys for `vectors` vectors of rows from `lane` on, and their softmax.
-void AttentionKernel::emitScores(Value lane, int64_t count, int64_t keysPerTile) {
+/// Scores of the block's keys for groups of `count` vectors of rows, lanes `begin` to `end`, and the largest of each
+/// row. The rows of K that a register tile reads stay in L1 for all groups.
+void AttentionKernel::emitScores(Value begin, Value end, int64_t count, int64_t keysPerTile) {
   Type elementK = getElementTypeOrSelf(root.getKey().getType());
   Value block = e.i64(rowBlock), lastKey = e.sub(keyCount, e.i64(1));
-  SmallVector<Value> init(count, infinity());
-  SmallVector<Value> found = e.loop(e.i64(0), keyCount, e.i64(keysPerTile), init, [&](Value key, ValueRange carried) {
-    SmallVector<Value> best(carried);
+  e.loop(e.i64(0), keyCount, e.i64(keysPerTile), [&](Value key) {
     MicroKernel micro{vl, accumulator, elementK, accumulator, keyPlane->minor, block, {}, {}, {}};
     SmallVector<Value> tileKeys;
     for (int64_t i = 0; i < keysPerTile; ++i) {
@@ -336,54 +354,57 @@ void AttentionKernel::emitScores(Value lane, int64_t count, int64_t keysPerTile)
       Value row = keyBuffer ? tileKeys.back() : e.add(keyBegin, tileKeys.back());
       micro.a.push_back(e.offsetPointer(keyPlane->pointer, elementK, e.mul(row, keyPlane->major)));
     }
-    for (int64_t v = 0; v < count; ++v)
-      micro.b.push_back(at(queryBuffer, e.add(lane, e.i64(v * vl))));
-    SmallVector<Value> zero(keysPerTile * count, e.zeros(wide()));
-    SmallVector<Value> products = micro.emit(e, e.size(depth), zero);
+    e.loop(begin, end, e.i64(count * vl), [&](Value lane) {
+      micro.b.clear();
+      for (int64_t v = 0; v < count; ++v)
+        micro.b.push_back(at(queryBuffer, e.add(lane, e.i64(v * vl))));
+      SmallVector<Value> zero(keysPerTile * count, e.zeros(wide()));
+      SmallVector<Value> products = micro.emit(e, e.size(depth), zero);
 
-    Evaluator ev(e, vl);
-    for (int64_t v = 0; v < count; ++v) {
-      Value column = e.add(lane, e.i64(v * vl)), row = e.add(rowBegin, column);
-      ev.mask = root.getMask() && !packsMask ? e.tailMask(column, rowCount, vl) : Value();
-      AffineExpr headIndex, queryIndex;
-      bindRows(ev, row, true, headIndex, queryIndex);
-      Value positions; // of the rows, for the causal order
-      if (root.getCausal() && !rowsAreHeads)
-        positions = arith::AddIOp::create(e.b, e.loc, e.splat(row, vl), e.iota(vl));
-      for (int64_t i = 0; i < keysPerTile; ++i) {
-        Value score = products[i * count + v];
-        if (root.getMask()) {
-          Value mask = maskAt(ev, headIndex, queryIndex, tileKeys[i], column);
-          if (!mask)
-            return best;
-          if (getElementTypeOrSelf(mask.getType()).isInteger(1))
-            score = e.select(mask, score, infinity());
-          else
-            score = arith::AddFOp::create(e.b, e.loc, score, mask);
+      Evaluator ev(e, vl);
+      for (int64_t v = 0; v < count; ++v) {
+        Value column = e.add(lane, e.i64(v * vl)), row = e.add(rowBegin, column);
+        Value best = e.loadVector(blockMaxima, accumulator, column, vl);
+        ev.mask = root.getMask() && !packsMask ? e.tailMask(column, rowCount, vl) : Value();
+        AffineExpr headIndex, queryIndex;
+        bindRows(ev, row, true, headIndex, queryIndex);
+        Value positions; // of the rows, for the causal order
+        if (root.getCausal() && !rowsAreHeads)
+          positions = arith::AddIOp::create(e.b, e.loc, e.splat(row, vl), e.iota(vl));
+        for (int64_t i = 0; i < keysPerTile; ++i) {
+          Value score = products[i * count + v];
+          if (root.getMask()) {
+            Value mask = maskAt(ev, headIndex, queryIndex, tileKeys[i], column);
+            if (!mask)
+              return;
+            if (getElementTypeOrSelf(mask.getType()).isInteger(1))
+              score = e.select(mask, score, infinity());
+            else
+              score = arith::AddFOp::create(e.b, e.loc, score, mask);
+          }
+          if (positions) {
+            Value isLater = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
+                                                  e.splat(e.add(keyBegin, tileKeys[i]), vl), positions);
+            score = e.select(isLater, infinity(), score);
+          }
+          e.storeVector(scores, accumulator, e.add(e.mul(e.add(key, e.i64(i)), block), column), score);
+          // A NaN need not win here: it makes the sum NaN.
+          Value isMore = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, score, best);
+          best = e.select(isMore, score, best);
         }
-        if (positions) {
-          Value isLater = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
-                                                e.splat(e.add(keyBegin, tileKeys[i]), vl), positions);
-          score = e.select(isLater, infinity(), score);
-        }
-        e.storeVector(scores, accumulator, e.add(e.mul(e.add(key, e.i64(i)), block), column), score);
-        // A NaN need not win here: it makes the sum NaN.
-        Value isMore = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, score, best[v]);
-        best[v] = e.select(isMore, score, best[v]);
+        e.storeVector(blockMaxima, accumulator, column, best);
       }
-    }
-    return best;
+    });
   });
-  if (succeeded(status))
-    emitSoftmax(lane, count, found);
 }
 
 /// Turns scores into weights, relative to the largest score so far.
-void AttentionKernel::emitSoftmax(Value lane, int64_t count, ValueRange found) {
+void AttentionKernel::emitSoftmax(Value lane, int64_t count) {
   Value block = e.i64(rowBlock);
   SmallVector<Value> base, scale, init;
   for (int64_t v = 0; v < count; ++v) {
-    Value column = e.add(lane, e.i64(v * vl)), most = found[v], before;
+    Value column = e.add(lane, e.i64(v * vl)), before;
+    Value most = e.loadVector(blockMaxima, accumulator, column, vl);
     if (!isSingleBlock) {
       before = e.loadVector(maxima, accumulator, column, vl);
       Value isMore = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, most, before);
@@ -440,7 +461,8 @@ void AttentionKernel::forColumns(int64_t count, function_ref<void(Value, int64_t
 }
 
 /// Rows `row` … of the block times V. With a limit, rows from it on are computed but not stored.
-void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Value column, int64_t count, bool isMasked) {
+void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Value column, int64_t count,
+                                     bool isMasked) {
   Type elementV = getElementTypeOrSelf(root.getValue().getType());
   SmallVector<Value> masks = columnMasks(column, count, isMasked), rowIndex, rowIsIn, init;
   MicroKernel micro{vl, accumulator, accumulator, elementV, e.i64(rowBlock), valuePlane->major, {}, {}, {}};
@@ -475,7 +497,8 @@ void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Va
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < count; ++v)
         e.storeVector(outputs, accumulator,
-                      e.add(e.mul(e.add(row, e.i64(r)), widthPadded), e.add(column, e.i64(v * vl))), products[r * count + v]);
+                      e.add(e.mul(e.add(row, e.i64(r)), widthPadded), e.add(column, e.i64(v * vl))),
+                      products[r * count + v]);
     return;
   }
   Evaluator ev(e, vl);
@@ -616,11 +639,16 @@ void AttentionKernel::emitTile(Value index) {
     // Groups of vectors of rows, then single ones.
     Value groupStep = e.i64(vectors * vl), whole = e.mul(e.divFloor(rowsPadded, groupStep), groupStep);
     std::optional<int64_t> fixed = asConstant(rowsTotal);
-    if (!fixed || *fixed > vl)
-      e.loop(zero, whole, groupStep, [&](Value lane) { emitScores(lane, vectors, kTileRows); });
+    e.loop(zero, rowsPadded, step, [&](Value lane) { e.storeVector(blockMaxima, accumulator, lane, infinity()); });
+    if (!fixed || *fixed > vl) {
+      emitScores(zero, whole, vectors, kTileRows);
+      e.loop(zero, whole, groupStep, [&](Value lane) { emitSoftmax(lane, vectors); });
+    }
     bool isEven = fixed && llvm::divideCeil(*fixed % rowBlock, vl) % vectors == 0 && rowBlock / vl % vectors == 0;
-    if (!isEven)
-      e.loop(whole, rowsPadded, step, [&](Value lane) { emitScores(lane, 1, kTileKeys); });
+    if (!isEven) {
+      emitScores(whole, rowsPadded, 1, kTileKeys);
+      e.loop(whole, rowsPadded, step, [&](Value lane) { emitSoftmax(lane, 1); });
+    }
     if (isSingleBlock)
       invert();
     if (succeeded(status))
@@ -656,8 +684,9 @@ LogicalResult AttentionKernel::emit() {
     Evaluator ev(e, vl);
     AffineExpr headIndex, queryIndex, keyIndex = bindOne(ev, zero, keys, 1, true);
     AffineExpr row = bindRows(ev, zero, false, headIndex, queryIndex);
-    AffineExpr address = addressOf(
-        ev, root.getMask(), applyMap(*root.getMaskMap(), {bindOne(ev, zero, batches), headIndex, queryIndex, keyIndex}));
+    AffineExpr address =
+        addressOf(ev, root.getMask(),
+                  applyMap(*root.getMaskMap(), {bindOne(ev, zero, batches), headIndex, queryIndex, keyIndex}));
     if (address && isa<AffineDimExpr>(keyIndex)) {
       std::optional<int64_t> alongKeys = ev.laneStride(address);
       auto rowDim = dyn_cast<AffineDimExpr>(row);
