@@ -15,6 +15,14 @@ mlir::LogicalResult emitRows(Emitter &e);
 mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
 /// Attention with its epilogue: one pass over the keys.
 mlir::LogicalResult emitAttention(Emitter &e, graph::AttentionOp root);
+/// Positions of extremes along a dimension, with their epilogue.
+mlir::LogicalResult emitArgReduce(Emitter &e, graph::ArgReduceOp root);
+/// Running combinations along a dimension, with their epilogue.
+mlir::LogicalResult emitCumulate(Emitter &e, graph::CumulateOp root);
+/// Stable order along a dimension.
+mlir::LogicalResult emitSort(Emitter &e, graph::SortOp root);
+/// Updates at positions that are data; the result may lie in the destination's buffer.
+mlir::LogicalResult emitScatter(Emitter &e, graph::ScatterOp root);
 
 /// Sets `tiles`, `scratch` and `work` of the kernel.
 void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);

@@ -35,6 +35,10 @@ static LogicalResult emitKernel(Emitter &e) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(root)
       .Case([&](graph::ContractOp op) { return emitContract(e, op); })
       .Case([&](graph::AttentionOp op) { return emitAttention(e, op); })
+      .Case([&](graph::ArgReduceOp op) { return emitArgReduce(e, op); })
+      .Case([&](graph::CumulateOp op) { return emitCumulate(e, op); })
+      .Case([&](graph::SortOp op) { return emitSort(e, op); })
+      .Case([&](graph::ScatterOp op) { return emitScatter(e, op); })
       .Default([&](Operation *op) { return op->emitOpError("has no CPU kernel"); });
 }
 
