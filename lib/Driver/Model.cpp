@@ -1,6 +1,8 @@
 // Reading a model, whatever its format, into a module of the graph dialect.
 #include "Model.h"
+#if TENON_HAS_TORCH_EXPORT
 #include "tenon/Import/TorchExport/Importer.h"
+#endif
 #include "tenon/InitAll.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -16,6 +18,7 @@ Context::Context(unsigned threads) {
   DialectRegistry registry;
   registerAllDialects(registry);
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects(); // phases make ops of later levels
   if (threads == 1)
     return;
   pool = std::make_unique<llvm::DefaultThreadPool>(llvm::hardware_concurrency(threads));
@@ -66,6 +69,7 @@ int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &mode
     model.module = parseSourceFile<ModuleOp>(path, ParserConfig(context));
     return model.module ? Done : Failed;
   }
+#if TENON_HAS_TORCH_EXPORT
   model.weights = std::make_unique<WeightStore>();
   torch_export::ImportOptions options;
   options.entry = entry;
@@ -77,6 +81,9 @@ int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &mode
     return report.unsupported.empty() ? Failed : Unsupported;
   model.module = std::move(*module);
   return Done;
+#else
+  return fail(path + ": this build reads no .pt2 files");
+#endif
 }
 
 } // namespace tenon::driver
