@@ -12,7 +12,7 @@ namespace tenon::cpu {
 mlir::LogicalResult emitKernels(mlir::ModuleOp module, mlir::ModuleOp into, target::CPUAttr target);
 
 /// Adds the passes that bring a module of such functions to the LLVM dialect.
-void buildKernelToLLVMPipeline(mlir::OpPassManager &pm, target::CPUAttr target);
+void buildKernelToLLVMPipeline(mlir::OpPassManager &pm, bool hasFMA, bool hasF16C);
 
 /// Registers `tenon-cpu-emit-kernels` and `tenon-cpu-kernels-to-llvm`.
 void registerLowerKernelsPasses();

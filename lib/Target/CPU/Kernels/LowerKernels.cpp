@@ -1,6 +1,7 @@
 //===- LowerKernels.cpp - kernel bodies become loops, then LLVM -----------===//
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "Kernels.h"
+#include "tenon/Target/CPU/Passes.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVMPass.h"
@@ -52,9 +53,16 @@ LogicalResult tenon::cpu::emitKernels(ModuleOp module, ModuleOp into, target::CP
   return status;
 }
 
-void tenon::cpu::buildKernelToLLVMPipeline(OpPassManager &pm, target::CPUAttr) {
+void tenon::cpu::buildKernelToLLVMPipeline(OpPassManager &pm, bool hasFMA, bool hasF16C) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
-  functions.addPass(createCSEPass());           // addresses are written once per use
+  functions.addPass(createCSEPass()); // addresses are written once per use
+  // Before control flow is flattened: rare cases of some functions are scf.if ops.
+  ExpandMathPassOptions mathOptions;
+  mathOptions.hasFMA = hasFMA;
+  functions.addPass(createExpandMathPass(mathOptions));
+  ConvertHalfTypesPassOptions halfOptions;
+  halfOptions.hasF16C = hasF16C;
+  functions.addPass(createConvertHalfTypesPass(halfOptions));
   functions.addPass(createSCFToControlFlowPass());
   ConvertVectorToLLVMPassOptions vectorOptions;
   pm.addPass(createConvertVectorToLLVMPass(vectorOptions));
@@ -85,10 +93,31 @@ struct EmitKernelsPass final : PassWrapper<EmitKernelsPass, OperationPass<Module
       signalPassFailure();
   }
 };
+
+struct KernelsToLLVMPass final : PassWrapper<KernelsToLLVMPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(KernelsToLLVMPass)
+  StringRef getArgument() const override { return "tenon-cpu-kernels-to-llvm"; }
+  StringRef getDescription() const override { return "Brings the loops of kernels to the LLVM dialect."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    OpPassManager pm(ModuleOp::getOperationName());
+    buildKernelToLLVMPipeline(pm, /*hasFMA=*/true, /*hasF16C=*/true);
+    pm.getDependentDialects(registry);
+  }
+  void runOnOperation() override {
+    target::CPUAttr target = target::getTarget(getOperation());
+    if (!target) {
+      getOperation().emitError("has no 'target.cpu'");
+      return signalPassFailure();
+    }
+    OpPassManager pm(ModuleOp::getOperationName());
+    buildKernelToLLVMPipeline(pm, target.getHasFMA(), target.getHasF16C());
+    if (failed(runPipeline(pm, getOperation())))
+      signalPassFailure();
+  }
+};
 } // namespace
 
 void tenon::cpu::registerLowerKernelsPasses() {
   PassRegistration<EmitKernelsPass>();
-  PassPipelineRegistration<>("tenon-cpu-kernels-to-llvm", "Brings the loops of kernels to the LLVM dialect.",
-                             [](OpPassManager &pm) { buildKernelToLLVMPipeline(pm, {}); });
+  PassRegistration<KernelsToLLVMPass>();
 }

@@ -1,0 +1,52 @@
+//===- Compile.h - from a model to a file ---------------------------------===//
+// The phases in order, and the one function that runs them all.
+#ifndef TENON_PIPELINES_COMPILE_H
+#define TENON_PIPELINES_COMPILE_H
+
+#include "dialects/Target/IR/TargetDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace tenon {
+
+class WeightStore;
+
+/// The phases a model passes through; the names are those of `--stop-after` and `--dump-ir`.
+enum class Phase { Import, Raise, Freeze, Quantize, Derive, Simplify, Form, Lower, Plan, Host, Package };
+llvm::StringRef phaseName(Phase phase);
+std::optional<Phase> parsePhase(llvm::StringRef name);
+/// All names, for messages.
+std::string phaseNames();
+
+/// What comes out.
+enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly };
+std::optional<EmitKind> parseEmitKind(llvm::StringRef name);
+
+struct CompileOptions {
+  std::string output;                    ///< file to write; written beside and renamed
+  EmitKind emit = EmitKind::Bundle;
+  /// CPU levels, each a variant of the file: `host`, `x86-64-v2`, …; empty means `host`.
+  std::vector<std::string> targets;
+  unsigned threads = 0;                  ///< of the compiler; 0: as many as there are processors
+  std::optional<Phase> stopAfter;        ///< writes the IR after this phase to `output`
+  std::vector<Phase> dumpAfter;          ///< prints the IR after these phases to stderr
+  /// Called when a phase starts, with its share of the work done so far in 0..1.
+  std::function<void(Phase, double)> progress;
+  std::string producer = "tenon";
+};
+
+struct CompileStatistics {
+  std::vector<std::pair<Phase, double>> seconds;
+  unsigned kernels = 0;
+  int64_t codeBytes = 0, constantBytes = 0;
+};
+
+/// Runs all phases after import on `module` and writes the output. Diagnostics go to the context's handler.
+mlir::LogicalResult compile(mlir::ModuleOp module, WeightStore &weights, const CompileOptions &options,
+                            CompileStatistics *statistics = nullptr);
+
+/// Adds the passes of the phases raise .. simplify, which all targets share.
+void buildGraphPipeline(mlir::OpPassManager &pm);
+
+} // namespace tenon
+#endif

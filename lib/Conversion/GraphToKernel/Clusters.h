@@ -1,0 +1,59 @@
+//===- Clusters.h - which ops run together --------------------------------===//
+#ifndef TENON_LIB_CONVERSION_GRAPHTOKERNEL_CLUSTERS_H
+#define TENON_LIB_CONVERSION_GRAPHTOKERNEL_CLUSTERS_H
+
+#include "dialects/Graph/Analysis/Access.h"
+
+namespace tenon {
+
+/// How a cluster of ops will be computed.
+enum class ClusterKind {
+  Pointwise, ///< only maps and movement
+  Rows,      ///< reductions over the same dimensions
+  Root,      ///< one op with a generator of its own, and its epilogue
+  Entry,     ///< stays at entry level: scan, size checks
+};
+
+struct Cluster {
+  ClusterKind kind;
+  llvm::SmallVector<mlir::Operation *> ops; ///< in program order
+  mlir::Operation *root = nullptr;          ///< of a Root cluster; the first reduction of a Rows cluster
+};
+
+/// Whether an op only moves or makes elements so cheaply that every user computes it anew instead of reading a buffer.
+bool isInlined(mlir::Operation *op);
+
+/// The partition of one block's ops into kernels. Inlined ops belong to no cluster.
+class Clustering {
+public:
+  explicit Clustering(mlir::Block &block) : block(block) {}
+  void run();
+
+  /// Clusters in an order in which each comes after those it reads.
+  llvm::SmallVector<Cluster *> inOrder();
+
+private:
+  Cluster *clusterOf(mlir::Operation *op) { return owner.lookup(op); }
+  Cluster *create(ClusterKind kind, mlir::Operation *op);
+  /// Clusters that compute what `op` reads, through inlined ops.
+  void producers(mlir::Operation *op, llvm::SmallPtrSetImpl<Cluster *> &result);
+  /// Ops of clusters (or null for the block's terminator) that read `value`, through inlined ops.
+  void consumers(mlir::Value value, llvm::SmallVectorImpl<mlir::Operation *> &result);
+  bool reaches(Cluster *from, Cluster *to, Cluster *exceptDirect);
+  /// Merges `b` into `a` when no path leaves one and comes back into the other.
+  bool canMerge(Cluster *a, Cluster *b);
+  void merge(Cluster *a, Cluster *b);
+
+  void growEpilogues();
+  void growRows();
+  void fusePointwise();
+  bool fitsRows(Cluster *rows, mlir::Operation *op);
+
+  mlir::Block &block;
+  llvm::SmallVector<std::unique_ptr<Cluster>> clusters;
+  llvm::DenseMap<mlir::Operation *, Cluster *> owner;
+  llvm::DenseMap<mlir::Operation *, unsigned> order;
+};
+
+} // namespace tenon
+#endif
