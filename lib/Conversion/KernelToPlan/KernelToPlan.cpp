@@ -304,8 +304,16 @@ void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
     finals[c] = bufferOf(scope, result, loc);
     if (kind == CarryPlan::PingPong || kind == CarryPlan::PingPongCopy)
       temps[c] = graph::asConstant(count) == 1 ? finals[c] : alloc(loc, bytes);
-    if (finals[c] != inits[c])
-      copy(loc, inits[c], finals[c], bytes * isEmpty);
+    // The initial value of a scan inside a scan may be in the final buffer already, but not at the outer first step.
+    Value init = inits[c];
+    AffineExpr needed = isEmpty;
+    for (auto either = init.getDefiningOp<plan::ChooseOp>(); either && either.getOther() == finals[c];
+         either = init.getDefiningOp<plan::ChooseOp>()) {
+      needed = needed * constant(1).floorDiv(either.getCondition().getValue() + 1);
+      init = either.getZero();
+    }
+    if (finals[c] != init)
+      copy(loc, init, finals[c], bytes * needed);
   }
 
   auto loop = plan::LoopOp::create(builder, loc, plan::makeExpr(count));
@@ -335,7 +343,9 @@ void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
       nextHome[c] = choose(loc, parity, finals[c], temps[c]);
       break;
     }
-    if (current != inits[c])
+    if (graph::asConstant(count) == 1)
+      current = inits[c]; // there is no later step
+    else if (current != inits[c])
       current = choose(loc, step, inits[c], current);
     inner.places[block.getArgument(c)] = {current, nullptr, {}};
   }

@@ -13,6 +13,16 @@ mlir::LogicalResult emitPointwise(Emitter &e);
 mlir::LogicalResult emitRows(Emitter &e);
 /// A contraction with its epilogue, register-tiled.
 mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
+/// Attention with its epilogue: one pass over the keys.
+mlir::LogicalResult emitAttention(Emitter &e, graph::AttentionOp root);
+/// Positions of extremes along a dimension, with their epilogue.
+mlir::LogicalResult emitArgReduce(Emitter &e, graph::ArgReduceOp root);
+/// Running combinations along a dimension, with their epilogue.
+mlir::LogicalResult emitCumulate(Emitter &e, graph::CumulateOp root);
+/// Stable order along a dimension.
+mlir::LogicalResult emitSort(Emitter &e, graph::SortOp root);
+/// Updates at positions that are data; the result may lie in the destination's buffer.
+mlir::LogicalResult emitScatter(Emitter &e, graph::ScatterOp root);
 
 /// A convolution with its epilogue; a depthwise one is handed on.
 mlir::LogicalResult emitConv(Emitter &e, graph::ConvOp root);
