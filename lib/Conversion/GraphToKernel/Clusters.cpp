@@ -132,7 +132,11 @@ void Clustering::growEpilogues() {
       Dims sizes = getDims(cluster->root->getResult(0).getType());
       IndexSimplifier simplifier(sizes);
       Point point = identityPoint(sizes.size(), block.getParentOp()->getContext());
-      std::optional<Point> end = pushToResult(cluster->root->getResult(0), user->getResult(0), point, simplifier);
+      auto isOnTheWay = [&](Operation *op) {
+        return op == user || clusterOf(op) == cluster || (!clusterOf(op) && isInlined(op));
+      };
+      std::optional<Point> end =
+          pushToResult(cluster->root->getResult(0), user->getResult(0), point, simplifier, isOnTheWay);
       if (!end || !canMerge(cluster, other))
         break;
       // Reading it a second time at another place (x and its transpose) is not an epilogue.
