@@ -42,12 +42,22 @@ function(tenon_add_dialect_tablegen dir name)
   mlir_tablegen(${dir}Ops.cpp.inc -gen-op-defs -dialect=${name})
   mlir_tablegen(${dir}Attrs.h.inc -gen-attrdef-decls -attrdefs-dialect=${name})
   mlir_tablegen(${dir}Attrs.cpp.inc -gen-attrdef-defs -attrdefs-dialect=${name})
+  mlir_tablegen(${dir}Types.h.inc -gen-typedef-decls -typedefs-dialect=${name})
+  mlir_tablegen(${dir}Types.cpp.inc -gen-typedef-defs -typedefs-dialect=${name})
   mlir_tablegen(${dir}Enums.h.inc -gen-enum-decls)
   mlir_tablegen(${dir}Enums.cpp.inc -gen-enum-defs)
   add_public_tablegen_target(Tenon${dir}IncGen)
   add_dependencies(TenonTableGen Tenon${dir}IncGen)
 endfunction()
 add_custom_target(TenonTableGen)
+
+# tenon_add_passes(Prefix Name): declarations of the passes in Passes.td of this folder
+function(tenon_add_passes target name)
+  set(LLVM_TARGET_DEFINITIONS Passes.td)
+  mlir_tablegen(Passes.h.inc -gen-pass-decls -name ${name})
+  add_public_tablegen_target(${target}PassesIncGen)
+  add_dependencies(TenonTableGen ${target}PassesIncGen)
+endfunction()
 
 # tenon_add_tool(NAME sources... LINK libs...): an executable against shared or static LLVM
 include(TenonLink)

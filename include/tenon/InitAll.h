@@ -3,11 +3,17 @@
 #define TENON_INITALL_H
 
 #include "dialects/Graph/IR/GraphDialect.h"
+#include "dialects/Graph/Transforms/Passes.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
+#include "dialects/Plan/IR/PlanDialect.h"
+#include "dialects/Plan/Transforms/Passes.h"
+#include "dialects/Rt/IR/RtDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
 #include "mlir/Transforms/Passes.h"
 #include "tenon/Conversion/GraphToKernel.h"
+#include "tenon/Conversion/KernelToPlan.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "tenon/Target/CPU/Passes.h"
 
@@ -17,6 +23,8 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
   registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::complex::ComplexDialect,
                   mlir::func::FuncDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect,
                   mlir::LLVM::LLVMDialect, graph::GraphDialect, kernel::KernelDialect,
+                  plan::PlanDialect,
+                  rt::RtDialect,
                   target::TargetDialect>();
 }
 
@@ -27,6 +35,12 @@ inline void registerAllPasses() {
   cpu::registerLowerKernelsPasses();
   cpu::registerCPUTargetPasses();
   registerConvertGraphToKernelPass();
+  graph::registerGraphPasses();
+  registerConvertKernelToPlanPass();
+  plan::registerAssignOffsetsPass();
+  plan::registerVerifyMemoryPass();
+  registerConvertPlanToRtPass();
+  registerConvertRtToLLVMPass();
 }
 
 } // namespace tenon

@@ -1,5 +1,6 @@
 //===- Clusters.cpp - which ops run together ------------------------------===//
 #include "Clusters.h"
+#include "PrepareOperands.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -10,17 +11,21 @@ static bool isPointwise(Operation *op) {
   return isa<MapOp, PadOp, ConcatOp, InsertSliceOp, GatherOp, PermuteOp, BroadcastOp, SliceOp, ReverseOp>(op);
 }
 
-bool tenon::isInlined(Operation *op) {
-  if (isa<UseWeightOp, SizeOp, ReshapeOp>(op))
-    return true;
-  if (isa<ConstantOp>(op))
-    return true;
-  // Movement that is only an address: free wherever it is read, but a buffer when it leaves the function.
-  if (!isa<PermuteOp, BroadcastOp, SliceOp, ReverseOp>(op))
-    return false;
-  return llvm::none_of(op->getUsers(), [](Operation *user) {
-    return user->hasTrait<OpTrait::IsTerminator>() || isa<ScanOp>(user);
+/// Whether the value leaves the block, or enters a loop, as it is or reshaped: it then needs a buffer.
+static bool needsBuffer(Value value) {
+  return llvm::any_of(value.getUsers(), [](Operation *user) {
+    if (isa<ReshapeOp>(user))
+      return needsBuffer(user->getResult(0));
+    return user->hasTrait<OpTrait::IsTerminator>() || isa<ScanOp, AssertDimOp>(user);
   });
+}
+
+bool tenon::isInlined(Operation *op) {
+  if (isa<UseWeightOp, SizeOp, ReshapeOp, ConstantOp>(op))
+    return true;
+  // Movement that is only an address is free wherever it is read.
+  return isa<PermuteOp, BroadcastOp, SliceOp, ReverseOp>(op) && !op->hasAttr(kMaterialize) &&
+         !needsBuffer(op->getResult(0));
 }
 
 Cluster *Clustering::create(ClusterKind kind, Operation *op) {

@@ -2,6 +2,7 @@
 // Clusters of ops become kernel.func ops; equal ones are shared.
 #include "tenon/Conversion/GraphToKernel.h"
 #include "Clusters.h"
+#include "PrepareOperands.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 
@@ -117,6 +118,7 @@ void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbo
   SmallVector<Attribute> sites;
   for (Operation *op : body) {
     Operation *clone = builder.clone(*op, mapping);
+    clone->removeAttr(kMaterialize);
     if (isa<GatherOp, ScatterOp>(clone)) {
       clone->setAttr("site", builder.getI64IntegerAttr(sites.size()));
       sites.push_back(builder.getStringAttr("index is outside dimension {1} of size {0}"));
@@ -160,6 +162,7 @@ void KernelBuilder::formBlock(Block &block, unsigned symbolCount) {
   for (Operation &op : block)
     if (auto scan = dyn_cast<ScanOp>(op))
       formBlock(scan.getBody().front(), symbolCount);
+  prepareOperands(block);
   Clustering clustering(block);
   clustering.run();
   // Calls are put at the end in order, so each finds its operands already there; entry-level ops move along.

@@ -41,10 +41,16 @@ typedef struct tn_rt_table {
   int32_t (*fail)(struct tn_frame *frame, uint32_t site, int64_t a, int64_t b);
 } tn_rt_table;
 
+/* What an image tells the runtime about the states, in tn_frame.state_phase, so that a failed call need not lose
+ * them. An image that never writes it is taken to have changed every state its entry may write. */
+#define TN_STATES_UNKNOWN 0
+#define TN_STATES_INTACT 1  /* set on entry: a failure from here on leaves the states as they were */
+#define TN_STATES_CHANGED 2 /* set before the first write to a state */
+
 /* One call of one entry point. */
 typedef struct tn_frame {
   uint32_t struct_bytes;
-  uint32_t reserved;
+  uint32_t state_phase;        /* TN_STATES_...; written by the image, 0 at the start */
   const tn_rt_table *rt;
   void *session;               /* the runtime's own */
   uint8_t *arena;              /* arena_bytes(symbols) bytes */
@@ -52,7 +58,8 @@ typedef struct tn_frame {
   void *const *inputs;         /* caller's tensors, C-contiguous, in order of the signature */
   void *const *outputs;        /* same for results */
   void *const *states;         /* the session's variables, in order of the program's table */
-  const int64_t *symbols;      /* value of each symbol of this entry */
+  const int64_t *symbols;      /* value of each symbol of this entry; data-dependent ones hold their bound */
+  int64_t *found_symbols;      /* same length: the image stores the data-dependent sizes it found here */
 } tn_frame;
 
 /* Runs one call; 0 on success, else the value of fail(). */

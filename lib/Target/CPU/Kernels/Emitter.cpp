@@ -245,6 +245,15 @@ void Emitter::storeScalar(Value pointer, Type element, Value index, Value value)
   LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, element, index), storageBytes(element));
 }
 
+Value Emitter::loadPointer(Value pointer, Value index) {
+  return LLVM::LoadOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext()),
+                              offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
+void Emitter::storePointer(Value pointer, Value index, Value value) {
+  LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
 /// Type in which masked accesses move an element: LLVM takes masked halves apart and converts each lane by a call.
 static Type maskedType(Type element) {
   if (element.isF16() || element.isBF16())
@@ -360,11 +369,11 @@ Value Emitter::combine(graph::ReduceKind kind, Value x, Value y) {
     bool isMax = kind == graph::ReduceKind::Max;
     if (!isFloat)
       return isMax ? arith::MaxSIOp::create(b, loc, x, y).getResult() : arith::MinSIOp::create(b, loc, x, y).getResult();
-    // NaN stays: x where x > y or x is NaN, else y (which may be NaN itself).
-    Value better = arith::CmpFOp::create(b, loc, isMax ? arith::CmpFPredicate::UGT : arith::CmpFPredicate::ULT, x, y);
+    // The larger, or y when either is NaN: one instruction on x86. Then x where that is NaN.
+    Value better = arith::CmpFOp::create(b, loc, isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT, x, y);
     Value picked = select(better, x, y);
-    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, y, y);
-    return select(isNaN, y, picked);
+    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
+    return select(isNaN, x, picked);
   }
   case graph::ReduceKind::Any:
     return arith::OrIOp::create(b, loc, x, y);

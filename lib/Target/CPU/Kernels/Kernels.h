@@ -24,6 +24,13 @@ mlir::LogicalResult emitSort(Emitter &e, graph::SortOp root);
 /// Updates at positions that are data; the result may lie in the destination's buffer.
 mlir::LogicalResult emitScatter(Emitter &e, graph::ScatterOp root);
 
+/// A convolution with its epilogue; a depthwise one is handed on.
+mlir::LogicalResult emitConv(Emitter &e, graph::ConvOp root);
+/// A convolution with one filter for each channel, with its epilogue.
+mlir::LogicalResult emitDepthwise(Emitter &e, graph::ConvOp root);
+/// Pooling, with what feeds it and its epilogue.
+mlir::LogicalResult emitWindow(Emitter &e, graph::ReduceWindowOp root);
+
 /// Sets `tiles`, `scratch` and `work` of the kernel.
 void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);
 

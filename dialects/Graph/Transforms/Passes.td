@@ -1,0 +1,49 @@
+// Passes on the graph dialect.
+#ifndef TENON_GRAPH_TRANSFORMS_PASSES_TD
+#define TENON_GRAPH_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SinkPermutesPass : Pass<"tenon-graph-sink-permutes"> {
+  let summary = "Moves permutes towards the results, where they meet and cancel.";
+  let description = [{
+    Why: importers surround every convolution with a change of layout, because `graph.conv` has channels last; most of
+    those changes undo each other once nothing stands between them.
+
+    Requires: any graph-level IR.
+    Guarantees: a map, reduction, concatenation or padding does not have all its full-size inputs permuted in the same
+    way; a contraction reads no permuted operand; a permute that moves only sizes of 1 is a reshape.
+
+    ```mlir
+    %1 = graph.permute %0 order [1, 0] : tensor<2x3xf32>
+    %2 = graph.reduce sum %1 dims [0] : tensor<3x2xf32> -> tensor<2xf32>
+    // becomes
+    %2 = graph.reduce sum %0 dims [1] : tensor<2x3xf32> -> tensor<2xf32>
+    ```
+  }];
+  let dependentDialects = ["::tenon::graph::GraphDialect"];
+}
+
+def DecomposeContractsPass : Pass<"tenon-graph-decompose-contracts"> {
+  let summary = "Turns contractions that no backend runs as such into a product and a sum.";
+  let description = [{
+    Why: kernels for contractions sum over one dimension and have one dimension of columns; a matrix times a vector, an
+    outer product or a sum over two dimensions is rare and is a map and a reduction as well.
+
+    Requires: any graph-level IR.
+    Guarantees: every `graph.contract` has one summed dimension and one that only its right-hand side (as kernels see
+    it) and its result have.
+
+    ```mlir
+    %2 = graph.contract %0, %1 maps [affine_map<(m, k) -> (m, k)>, affine_map<(m, k) -> (k)>, affine_map<(m, k) -> (m)>]
+       : tensor<2x3xf32>, tensor<3xf32> -> tensor<2xf32>
+    // becomes
+    %p = graph.map ins(%0, %1 : tensor<2x3xf32>, tensor<3xf32>)
+        maps [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>] -> tensor<2x3xf32> { … arith.mulf … }
+    %2 = graph.reduce sum %p dims [1] : tensor<2x3xf32> -> tensor<2xf32>
+    ```
+  }];
+  let dependentDialects = ["::tenon::graph::GraphDialect"];
+}
+
+#endif

@@ -1,0 +1,33 @@
+//===- Emit.h - LLVM modules to machine code ------------------------------===//
+#ifndef TENON_BUNDLE_EMIT_H
+#define TENON_BUNDLE_EMIT_H
+
+#include "dialects/Target/IR/TargetDialect.h"
+#include "llvm/Support/Error.h"
+
+namespace llvm {
+class Module;
+}
+
+namespace tenon {
+
+struct EmitOptions {
+  int optLevel = 2; ///< 0: no optimization
+};
+
+/// Optimizes `module` for `cpu` and turns it into an ELF object: position independent, small code model, a section for
+/// each function, no unwind tables. Thread-safe when each module has a context of its own. The module is changed.
+llvm::Expected<std::string> emitObject(llvm::Module &module, target::CPUAttr cpu, const EmitOptions &options = {});
+/// The same as assembly text.
+llvm::Expected<std::string> emitAssembly(llvm::Module &module, target::CPUAttr cpu, const EmitOptions &options = {});
+/// The same as LLVM IR after optimization.
+llvm::Expected<std::string> emitLLVM(llvm::Module &module, target::CPUAttr cpu, const EmitOptions &options = {});
+
+/// The builtins that images may use, as an object for `cpu`.
+llvm::Expected<std::string> emitBuiltins(target::CPUAttr cpu);
+
+/// Names of all features that code for `cpu` may use, as the file format lists them.
+std::vector<std::string> requiredFeatures(target::CPUAttr cpu);
+
+} // namespace tenon
+#endif

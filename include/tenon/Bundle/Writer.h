@@ -1,0 +1,31 @@
+//===- Writer.h - the .tenon file -----------------------------------------===//
+#ifndef TENON_BUNDLE_WRITER_H
+#define TENON_BUNDLE_WRITER_H
+
+#include "tenon/Bundle/Pack.h"
+#include "dialects/Target/IR/TargetDialect.h"
+
+namespace tenon {
+
+/// One way to run the program.
+struct BundleVariant {
+  mlir::ModuleOp plan;   // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
+  target::CPUAttr cpu;
+  std::string image;     // what linkImage gave
+};
+
+struct BundleOptions {
+  std::string path;
+  std::string modelName;
+  std::string producer = "tenon";
+  /// In order of preference among equals. Entries, states and symbols are those of the first.
+  std::vector<BundleVariant> variants;
+  WeightStore *weights = nullptr;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+/// Writes the file: complete under its name or not at all. The same inputs give the same bytes.
+llvm::Error writeBundle(const BundleOptions &options);
+
+} // namespace tenon
+#endif

@@ -1,0 +1,168 @@
+//===- Emit.cpp - LLVM modules to machine code ----------------------------===//
+#include "tenon/Bundle/Emit.h"
+#include "llvm/Analysis/TargetLibraryInfo.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+#include <mutex>
+
+using namespace llvm;
+using namespace tenon;
+
+extern const unsigned char tenonBuiltins[];
+extern const unsigned long tenonBuiltinsBytes;
+
+extern "C" {
+void LLVMInitializeX86TargetInfo();
+void LLVMInitializeX86Target();
+void LLVMInitializeX86TargetMC();
+void LLVMInitializeX86AsmPrinter();
+void LLVMInitializeX86AsmParser();
+}
+
+static void initializeTargets() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+  });
+}
+
+static Expected<std::unique_ptr<TargetMachine>> makeMachine(target::CPUAttr cpu, int optLevel) {
+  initializeTargets();
+  std::string error;
+  Triple triple(cpu.getTriple());
+  const Target *target = TargetRegistry::lookupTarget(triple, error);
+  if (!target)
+    return createStringError("cannot generate code for '" + cpu.getTriple() + "': " + error);
+  TargetOptions options;
+  options.FunctionSections = true;
+  options.DataSections = true;
+  auto level = CodeGenOpt::getLevel(optLevel).value_or(CodeGenOptLevel::Default);
+  std::unique_ptr<TargetMachine> machine(target->createTargetMachine(triple, cpu.getCpu(), cpu.getFeatures(), options,
+                                                                     Reloc::PIC_, CodeModel::Small, level));
+  if (!machine)
+    return createStringError("cannot generate code for CPU '" + cpu.getCpu() + "'");
+  return machine;
+}
+
+/// What every function of an image has in common.
+static void setAttributes(Module &module, target::CPUAttr cpu) {
+  for (Function &function : module) {
+    function.addFnAttr(Attribute::NoUnwind);
+    for (StringRef name : {"target-cpu", "target-features", "tune-cpu", "frame-pointer", "stack-protector-buffer-size"})
+      function.removeFnAttr(name);
+    function.removeFnAttr(Attribute::UWTable);
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", cpu.getCpu());
+    if (!cpu.getFeatures().empty())
+      function.addFnAttr("target-features", cpu.getFeatures());
+    function.addFnAttr("frame-pointer", "none");
+  }
+}
+
+static void optimize(Module &module, TargetMachine &machine, const EmitOptions &options) {
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager sccs;
+  ModuleAnalysisManager modules;
+  PassBuilder builder(&machine);
+  // There is no C library: nothing may be recognised as, or turned into, a call into one, but for what we bring.
+  functions.registerPass([&] {
+    TargetLibraryInfoImpl library(machine.getTargetTriple());
+    library.disableAllFunctions();
+    for (LibFunc known : {LibFunc_memcpy, LibFunc_memmove, LibFunc_memset, LibFunc_memcmp, LibFunc_bcmp})
+      library.setAvailable(known);
+    return TargetLibraryAnalysis(library);
+  });
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(sccs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, sccs, modules);
+  ModulePassManager passes;
+  // Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops;
+  // LLVM's own vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose
+  // lanes then spill).
+  static constexpr const char *kKernelPasses =
+      "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+      "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
+      "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
+  if (options.optLevel > 0)
+    cantFail(builder.parsePassPipeline(passes, kKernelPasses), "the pipeline is spelled right");
+  passes.run(module, modules);
+}
+
+static Expected<std::string> emit(Module &module, target::CPUAttr cpu, const EmitOptions &options,
+                                  std::optional<CodeGenFileType> kind) {
+  Expected<std::unique_ptr<TargetMachine>> machine = makeMachine(cpu, options.optLevel);
+  if (!machine)
+    return machine.takeError();
+  module.setTargetTriple(Triple(cpu.getTriple()));
+  module.setDataLayout((*machine)->createDataLayout());
+  // Nothing of the machine that compiles may reach the file.
+  module.setModuleIdentifier("tenon");
+  module.setSourceFileName("tenon");
+  setAttributes(module, cpu);
+  optimize(module, **machine, options);
+  std::string text;
+  raw_string_ostream textStream(text);
+  if (!kind) {
+    module.print(textStream, nullptr);
+    return text;
+  }
+  SmallString<0> bytes;
+  raw_svector_ostream stream(bytes);
+  legacy::PassManager passes;
+  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, *kind))
+    return createStringError("target '" + cpu.getTriple() + "' cannot write this kind of file");
+  passes.run(module);
+  return std::string(bytes);
+}
+
+Expected<std::string> tenon::emitObject(Module &module, target::CPUAttr cpu, const EmitOptions &options) {
+  return emit(module, cpu, options, CodeGenFileType::ObjectFile);
+}
+Expected<std::string> tenon::emitAssembly(Module &module, target::CPUAttr cpu, const EmitOptions &options) {
+  return emit(module, cpu, options, CodeGenFileType::AssemblyFile);
+}
+Expected<std::string> tenon::emitLLVM(Module &module, target::CPUAttr cpu, const EmitOptions &options) {
+  return emit(module, cpu, options, std::nullopt);
+}
+
+Expected<std::string> tenon::emitBuiltins(target::CPUAttr cpu) {
+  LLVMContext context;
+  StringRef bitcode(reinterpret_cast<const char *>(tenonBuiltins), tenonBuiltinsBytes);
+  Expected<std::unique_ptr<Module>> module = parseBitcodeFile(MemoryBufferRef(bitcode, "builtins"), context);
+  if (!module)
+    return module.takeError();
+  return emitObject(**module, cpu, {});
+}
+
+std::vector<std::string> tenon::requiredFeatures(target::CPUAttr cpu) {
+  SmallVector<StringRef> names;
+  if (Triple(cpu.getTriple()).isX86())
+    X86::getFeaturesForCPU(cpu.getCpu(), names);
+  std::vector<std::string> features;
+  SmallVector<StringRef> extra;
+  cpu.getFeatures().split(extra, ',', -1, /*KeepEmpty=*/false);
+  for (StringRef name : extra)
+    if (name.consume_front("+"))
+      names.push_back(name);
+  for (StringRef name : names)
+    // Choices of the code generator, not of the machine.
+    if (!name.starts_with("prefer-") && !name.starts_with("tuning-"))
+      features.push_back(name.str());
+  llvm::sort(features);
+  features.erase(std::unique(features.begin(), features.end()), features.end());
+  return features;
+}

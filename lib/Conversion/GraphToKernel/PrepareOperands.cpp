@@ -1,0 +1,161 @@
+//===- PrepareOperands.cpp - operands in an order that roots can read -----===//
+#include "PrepareOperands.h"
+
+using namespace mlir;
+using namespace tenon;
+using namespace tenon::graph;
+
+/// An op that a kernel can read through.
+static bool isView(Operation *op) {
+  return isa<PermuteOp, ReshapeOp, BroadcastOp, SliceOp, ReverseOp>(op) && !op->hasAttr(kMaterialize);
+}
+
+/// The address of `value` at `point` in the buffer behind the views before it.
+static AffineExpr addressOf(Value value, Point point, const IndexSimplifier &simplifier) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isView(op))
+      break;
+    auto moved = pullThrough(op, point, simplifier);
+    value = moved->first;
+    point = moved->second;
+  }
+  return simplifier.simplify(linearize(point, getDims(value.getType()), value.getContext()));
+}
+
+/// Step of `address` along loop dimension `dim`; null when the steps differ.
+static AffineExpr strideAlong(AffineExpr address, unsigned dim) {
+  MLIRContext *context = address.getContext();
+  AffineExpr d = getAffineDimExpr(dim, context), zero = getAffineConstantExpr(0, context);
+  AffineExpr offset = normalize(address.replace(d, zero));
+  AffineExpr stride = normalize(address.replace(d, getAffineConstantExpr(1, context)) - offset);
+  if (stride.isFunctionOfDim(dim) || normalize(address - offset - stride * d) != zero)
+    return {};
+  return stride;
+}
+
+/// The op nearest to `value` that moves elements, or null.
+static Operation *nearestMove(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isView(op))
+      return nullptr;
+    if (!isa<ReshapeOp>(op))
+      return op;
+    value = op->getOperand(0);
+  }
+  return nullptr;
+}
+
+namespace {
+struct OperandNeeds {
+  SmallVector<unsigned> uniform; ///< iteration dimensions along which steps must be uniform
+  std::optional<unsigned> dense; ///< one along which the step must be 1
+};
+} // namespace
+
+static bool isReadable(Value value, AffineMap map, ArrayRef<AffineExpr> sizes, const OperandNeeds &needs) {
+  IndexSimplifier simplifier(sizes);
+  Point point = applyMap(map, identityPoint(sizes.size(), value.getContext()));
+  AffineExpr address = addressOf(value, point, simplifier);
+  for (unsigned dim : needs.uniform)
+    if (!strideAlong(address, dim))
+      return false;
+  if (!needs.dense)
+    return true;
+  AffineExpr stride = strideAlong(address, *needs.dense);
+  return stride && (asConstant(stride) == 1 || asConstant(sizes[*needs.dense]) == 1);
+}
+
+/// Makes operand `number` of `op`, read through `map`, readable. Returns the map to read it with from now on.
+static AffineMap makeReadable(Operation *op, unsigned number, AffineMap map, ArrayRef<AffineExpr> sizes,
+                              const OperandNeeds &needs) {
+  while (!isReadable(op->getOperand(number), map, sizes, needs)) {
+    if (Operation *move = nearestMove(op->getOperand(number))) {
+      move->setAttr(kMaterialize, UnitAttr::get(op->getContext()));
+      continue;
+    }
+    if (!needs.dense)
+      return map; // its own buffer, and yet not uniform: the generator reports it
+    // The dense dimension goes last.
+    OpBuilder builder(op);
+    int64_t dense = -1;
+    SmallVector<int64_t> order;
+    for (auto [i, expr] : llvm::enumerate(map.getResults())) {
+      if (auto d = dyn_cast<AffineDimExpr>(expr); d && d.getPosition() == *needs.dense)
+        dense = i;
+      else
+        order.push_back(i);
+    }
+    if (dense < 0 || dense == static_cast<int64_t>(map.getNumResults()) - 1)
+      return map;
+    order.push_back(dense);
+    auto permute = PermuteOp::create(builder, op->getLoc(), op->getOperand(number), order);
+    permute->setAttr(kMaterialize, builder.getUnitAttr());
+    op->setOperand(number, permute);
+    SmallVector<AffineExpr> results;
+    for (int64_t i : order)
+      results.push_back(map.getResult(i));
+    map = AffineMap::get(map.getNumDims(), 0, results, op->getContext());
+  }
+  return map;
+}
+
+static void prepareContract(ContractOp op) {
+  unsigned rank = op.getMap(0).getNumDims();
+  SmallVector<AffineExpr> sizes(rank);
+  SmallVector<bool> in[3];
+  Value tensors[] = {op.getLhs(), op.getRhs(), op.getResult()};
+  for (int i = 0; i < 3; ++i) {
+    in[i].assign(rank, false);
+    for (auto [d, expr] : llvm::enumerate(op.getMap(i).getResults())) {
+      unsigned position = cast<AffineDimExpr>(expr).getPosition();
+      in[i][position] = true;
+      sizes[position] = getDim(tensors[i].getType(), d);
+    }
+  }
+  unsigned summed = 0, columns = 0;
+  for (unsigned d = 0; d < rank; ++d)
+    if (!in[2][d])
+      summed = d;
+  for (AffineExpr expr : op.getMap(2).getResults()) {
+    unsigned d = cast<AffineDimExpr>(expr).getPosition();
+    if (in[0][d] != in[1][d])
+      columns = d;
+  }
+  SmallVector<AffineMap> maps{op.getMap(0), op.getMap(1), op.getMap(2)};
+  for (unsigned i : {0u, 1u}) {
+    bool isB = in[i][columns];
+    if (isB && tensors[i].getDefiningOp<UseWeightOp>())
+      continue; // stored the way the kernel wants it
+    OperandNeeds needs{{summed}, isB ? std::optional<unsigned>(columns) : std::nullopt};
+    maps[i] = makeReadable(op, i, maps[i], sizes, needs);
+  }
+  OpBuilder builder(op);
+  op.setIndexingMapsAttr(builder.getAffineMapArrayAttr(maps));
+}
+
+static void prepareAttention(AttentionOp op) {
+  MLIRContext *context = op.getContext();
+  for (unsigned i : {0u, 1u, 2u}) {
+    Dims sizes = getDims(op->getOperand(i).getType());
+    OperandNeeds needs{{3}, i == 2 ? std::optional<unsigned>(3) : std::nullopt};
+    makeReadable(op, i, AffineMap::getMultiDimIdentityMap(4, context), sizes, needs);
+  }
+}
+
+/// Channels last means just that in memory: an input that is moved on the way is moved into a buffer.
+static void prepareWindowed(Operation *op) {
+  unsigned rank = cast<RankedTensorType>(op->getOperand(0).getType()).getRank();
+  Dims sizes = getDims(op->getOperand(0).getType());
+  makeReadable(op, 0, AffineMap::getMultiDimIdentityMap(rank, op->getContext()), sizes, {{rank - 1}, rank - 1});
+}
+
+void tenon::prepareOperands(Block &block) {
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    if (auto contract = dyn_cast<ContractOp>(op))
+      prepareContract(contract);
+    else if (auto attention = dyn_cast<AttentionOp>(op))
+      prepareAttention(attention);
+    else if (isa<ConvOp, ReduceWindowOp>(op))
+      prepareWindowed(&op);
+  }
+}

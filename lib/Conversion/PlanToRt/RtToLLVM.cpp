@@ -1,0 +1,292 @@
+//===- RtToLLVM.cpp - calls -> LLVM's dialect -----------------------------===//
+// Structured control flow becomes branches first; then a call that can fail can leave the function from anywhere.
+#include "dialects/Rt/IR/RtDialect.h"
+#include "tenon/Conversion/PlanToRt.h"
+#include "tenon/abi.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+
+namespace tenon {
+#define GEN_PASS_DEF_CONVERTRTTOLLVMPASS
+#include "lib/Conversion/PlanToRt/Passes.h.inc"
+} // namespace tenon
+
+using namespace mlir;
+using namespace tenon;
+using rt::AbiStruct;
+
+/// Bytes of stack that the argument slots of an entry may take; frames are at most 16 KiB.
+static constexpr int64_t kMaxSlotBytes = 12 << 10;
+
+namespace {
+class FuncLowering {
+public:
+  FuncLowering(rt::FuncOp func, ModuleOp module)
+      : func(func), module(module), builder(func.getContext()), pointer(LLVM::LLVMPointerType::get(func.getContext())) {
+    symbolCount = func->getAttrOfType<IntegerAttr>("symbols").getInt();
+  }
+  LogicalResult run();
+
+private:
+  rt::FuncOp func;
+  ModuleOp module;
+  OpBuilder builder;
+  Type pointer;
+  int64_t symbolCount;
+  Value frame, slots;
+  Block *failure = nullptr; // returns its argument
+
+  Value i64(Location loc, int64_t value) {
+    return LLVM::ConstantOp::create(builder, loc, builder.getI64Type(), builder.getI64IntegerAttr(value));
+  }
+  Value load(Location loc, Type type, Value address) { return LLVM::LoadOp::create(builder, loc, type, address); }
+  Value fieldAddress(Location loc, AbiStruct which, Value base, StringRef name) {
+    return LLVM::GEPOp::create(builder, loc, pointer, rt::getAbiStruct(builder.getContext(), which), base,
+                               ArrayRef<LLVM::GEPArg>{0, rt::getAbiField(which, name)});
+  }
+  Value loadField(Location loc, StringRef name) {
+    return load(loc, pointer, fieldAddress(loc, AbiStruct::tn_frame, frame, name));
+  }
+  Value slot(Location loc, Value base, int64_t index) {
+    return LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), base,
+                               ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+  }
+  Value symbol(Location loc, int64_t index) {
+    Value symbols = func.getRole() == "run" ? loadField(loc, "symbols") : frame;
+    return load(loc, builder.getI64Type(), slot(loc, symbols, index));
+  }
+  void leaveOnFailure(Operation *op, Value status);
+  Value writeSlots(Location loc, ValueRange operands, int32_t site);
+  LogicalResult lower(Operation *op);
+};
+} // namespace
+
+static LLVM::LLVMFuncOp declareKernel(ModuleOp module, StringRef kernel) {
+  std::string name = kernelSymbol(kernel);
+  if (auto known = module.lookupSymbol<LLVM::LLVMFuncOp>(name))
+    return known;
+  MLIRContext *context = module.getContext();
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  Type pointer = LLVM::LLVMPointerType::get(context), i64 = builder.getI64Type();
+  auto type = LLVM::LLVMFunctionType::get(builder.getI32Type(), {pointer, pointer, i64, i64, pointer});
+  auto func = LLVM::LLVMFuncOp::create(builder, module.getLoc(), name, type);
+  func.setVisibility_(LLVM::Visibility::Hidden);
+  func.setDsoLocal(true);
+  return func;
+}
+
+void FuncLowering::leaveOnFailure(Operation *op, Value status) {
+  Location loc = op->getLoc();
+  Block *block = op->getBlock(), *rest = block->splitBlock(op->getNextNode());
+  builder.setInsertionPointToEnd(block);
+  Value zero = LLVM::ConstantOp::create(builder, loc, builder.getI32Type(), builder.getI32IntegerAttr(0));
+  Value failed = LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne, status, zero);
+  LLVM::CondBrOp::create(builder, loc, failed, failure, ValueRange{status}, rest, ValueRange{},
+                         std::make_pair(1u, 1000u));
+}
+
+Value FuncLowering::writeSlots(Location loc, ValueRange operands, int32_t site) {
+  for (auto [i, operand] : llvm::enumerate(operands))
+    LLVM::StoreOp::create(builder, loc, operand, slot(loc, slots, i));
+  for (int64_t s = 0; s < symbolCount; ++s)
+    LLVM::StoreOp::create(builder, loc, symbol(loc, s), slot(loc, slots, operands.size() + s));
+  LLVM::StoreOp::create(builder, loc, i64(loc, site), slot(loc, slots, operands.size() + symbolCount));
+  return slots;
+}
+
+LogicalResult FuncLowering::lower(Operation *op) {
+  Location loc = op->getLoc();
+  builder.setInsertionPoint(op);
+  auto replace = [&](Value value) {
+    op->getResult(0).replaceAllUsesWith(value);
+    op->erase();
+  };
+  auto port = [&](StringRef field, int64_t index) { replace(load(loc, pointer, slot(loc, loadField(loc, field), index))); };
+  if (auto input = dyn_cast<rt::InputOp>(op)) {
+    port("inputs", input.getIndex());
+  } else if (auto output = dyn_cast<rt::OutputOp>(op)) {
+    port("outputs", output.getIndex());
+  } else if (auto state = dyn_cast<rt::StateOp>(op)) {
+    port("states", state.getIndex());
+  } else if (isa<rt::ArenaOp>(op)) {
+    replace(loadField(loc, "arena"));
+  } else if (isa<rt::ConstantsOp>(op)) {
+    replace(loadField(loc, "constants"));
+  } else if (auto s = dyn_cast<rt::SymbolOp>(op)) {
+    replace(symbol(loc, s.getIndex()));
+  } else if (auto offset = dyn_cast<rt::OffsetOp>(op)) {
+    replace(LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), offset.getBase(),
+                                ArrayRef<LLVM::GEPArg>{offset.getBytes()}));
+  } else if (auto copy = dyn_cast<rt::CopyOp>(op)) {
+    LLVM::MemcpyOp::create(builder, loc, copy.getDest(), copy.getSource(), copy.getBytes(), /*isVolatile=*/false);
+    op->erase();
+  } else if (auto store = dyn_cast<rt::StoreOp>(op)) {
+    LLVM::StoreOp::create(builder, loc, store.getValue(), store.getDest());
+    op->erase();
+  } else if (auto phase = dyn_cast<rt::StatePhaseOp>(op)) {
+    Value value = LLVM::ConstantOp::create(builder, loc, builder.getI32Type(), phase.getPhaseAttr());
+    LLVM::StoreOp::create(builder, loc, value, fieldAddress(loc, AbiStruct::tn_frame, frame, "state_phase"));
+    op->erase();
+  } else if (auto run = dyn_cast<rt::RunOp>(op)) {
+    Value args = writeSlots(loc, run.getOperands_(), run.getSite());
+    auto call = LLVM::CallOp::create(builder, loc, declareKernel(module, run.getKernel()),
+                                     ValueRange{frame, args, i64(loc, 0), run.getTiles(), run.getScratch()});
+    leaveOnFailure(op, call.getResult());
+    op->erase();
+  } else if (auto parallel = dyn_cast<rt::ParallelOp>(op)) {
+    Value args = writeSlots(loc, parallel.getOperands_(), parallel.getSite());
+    Value kernel = LLVM::AddressOfOp::create(builder, loc, declareKernel(module, parallel.getKernel()));
+    Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "parallel"));
+    auto type = LLVM::LLVMFunctionType::get(
+        builder.getI32Type(), {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
+    auto call = LLVM::CallOp::create(builder, loc, type,
+                                     ValueRange{callee, frame, kernel, args, parallel.getTiles(), parallel.getScratch()});
+    leaveOnFailure(op, call.getResult());
+    op->erase();
+  } else if (auto fail = dyn_cast<rt::FailOp>(op)) {
+    Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "fail"));
+    auto type = LLVM::LLVMFunctionType::get(
+        builder.getI32Type(), {pointer, builder.getI32Type(), builder.getI64Type(), builder.getI64Type()});
+    Value site = LLVM::ConstantOp::create(builder, loc, builder.getI32Type(), fail.getSiteAttr());
+    auto call = LLVM::CallOp::create(builder, loc, type, ValueRange{callee, frame, site, fail.getA(), fail.getB()});
+    leaveOnFailure(op, call.getResult());
+    op->erase();
+  } else if (auto ret = dyn_cast<rt::ReturnOp>(op)) {
+    LLVM::ReturnOp::create(builder, loc, ret.getValue());
+    op->erase();
+  }
+  return success();
+}
+
+LogicalResult FuncLowering::run() {
+  Location loc = func.getLoc();
+  bool isRun = func.getRole() == "run";
+  int64_t slotCount = 0;
+  func.walk([&](Operation *op) {
+    if (isa<rt::RunOp, rt::ParallelOp>(op))
+      slotCount = std::max<int64_t>(slotCount, op->getNumOperands() - 2 + symbolCount + 1);
+  });
+  if (slotCount * 8 > kMaxSlotBytes)
+    return func.emitError() << "a kernel takes " << slotCount << " arguments and symbols but " << kMaxSlotBytes / 8
+                            << " are possible";
+  builder.setInsertionPoint(func);
+  Type result = isRun ? builder.getI32Type() : builder.getI64Type();
+  auto target = LLVM::LLVMFuncOp::create(builder, loc, func.getSymName(), LLVM::LLVMFunctionType::get(result, {pointer}),
+                                         LLVM::Linkage::Internal);
+  target.setDsoLocal(true);
+  target.getBody().takeBody(func.getBody());
+  Block &entry = target.getBody().front();
+  frame = entry.getArgument(0);
+  SmallVector<Operation *> ops;
+  target.walk([&](Operation *op) {
+    if (op->getName().getDialectNamespace() == "rt")
+      ops.push_back(op);
+  });
+  if (slotCount) {
+    builder.setInsertionPointToStart(&entry);
+    slots = LLVM::AllocaOp::create(builder, loc, pointer, builder.getI64Type(), i64(loc, slotCount), /*alignment=*/16);
+  }
+  if (isRun) {
+    failure = new Block;
+    target.getBody().push_back(failure);
+    Value status = failure->addArgument(builder.getI32Type(), loc);
+    builder.setInsertionPointToEnd(failure);
+    LLVM::ReturnOp::create(builder, loc, status);
+  }
+  for (Operation *op : ops)
+    if (failed(lower(op)))
+      return mlir::failure();
+  func.erase();
+  return success();
+}
+
+/// The exported table.
+static void writeImage(rt::ImageOp image, ModuleOp module) {
+  Location loc = image.getLoc();
+  MLIRContext *context = module.getContext();
+  OpBuilder builder(image);
+  Type pointer = LLVM::LLVMPointerType::get(context);
+  LLVM::LLVMStructType entryType = rt::getAbiStruct(context, AbiStruct::tn_image_entry);
+  LLVM::LLVMStructType imageType = rt::getAbiStruct(context, AbiStruct::tn_image);
+  uint32_t count = image.getFunctions().size() / 3;
+  auto tableType = LLVM::LLVMArrayType::get(entryType, count);
+  auto addGlobal = [&](Type type, StringRef name, LLVM::Linkage linkage) {
+    auto global = LLVM::GlobalOp::create(builder, loc, type, /*isConstant=*/true, linkage, name, Attribute(), 8);
+    global.getInitializerRegion().emplaceBlock();
+    return global;
+  };
+  auto insert = [&](OpBuilder &b, Value into, Value value, ArrayRef<int64_t> at) {
+    return LLVM::InsertValueOp::create(b, loc, into, value, at).getResult();
+  };
+  LLVM::GlobalOp table;
+  if (count) {
+    table = addGlobal(tableType, "tn_image_entries", LLVM::Linkage::Internal);
+    table.setDsoLocal(true);
+    OpBuilder b = OpBuilder::atBlockEnd(&table.getInitializerRegion().front());
+    Value value = LLVM::UndefOp::create(b, loc, tableType);
+    for (auto [i, name] : llvm::enumerate(image.getFunctions())) {
+      Value function = LLVM::AddressOfOp::create(b, loc, pointer, cast<FlatSymbolRefAttr>(name));
+      value = insert(b, value, function, {static_cast<int64_t>(i / 3), static_cast<int64_t>(i % 3)});
+    }
+    LLVM::ReturnOp::create(b, loc, value);
+  }
+  auto global = addGlobal(imageType, "tn_image", LLVM::Linkage::External);
+  OpBuilder b = OpBuilder::atBlockEnd(&global.getInitializerRegion().front());
+  auto number = [&](int bits, int64_t value) {
+    return LLVM::ConstantOp::create(b, loc, b.getIntegerType(bits), b.getIntegerAttr(b.getIntegerType(bits), value));
+  };
+  Value value = LLVM::UndefOp::create(b, loc, imageType);
+  auto set = [&](StringRef name, Value field) {
+    value = insert(b, value, field, {rt::getAbiField(AbiStruct::tn_image, name)});
+  };
+  set("struct_bytes", number(32, sizeof(tn_image)));
+  set("abi_major", number(16, TN_ABI_MAJOR));
+  // Older runtimes do for images that use nothing newer; nothing was added to the table since minor 0.
+  set("abi_minor_needed", number(16, 0));
+  set("table_bytes_needed", number(32, sizeof(tn_rt_table)));
+  set("entry_count", number(32, count));
+  set("entries", table ? LLVM::AddressOfOp::create(b, loc, table).getResult()
+                       : LLVM::ZeroOp::create(b, loc, pointer).getResult());
+  LLVM::ReturnOp::create(b, loc, value);
+  image.erase();
+}
+
+namespace {
+struct ConvertRtToLLVMPass final : tenon::impl::ConvertRtToLLVMPassBase<ConvertRtToLLVMPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    MLIRContext *context = &getContext();
+    {
+      RewritePatternSet patterns(context);
+      populateSCFToControlFlowConversionPatterns(patterns);
+      ConversionTarget target(*context);
+      target.addIllegalOp<scf::ForOp, scf::IfOp>();
+      target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
+      FrozenRewritePatternSet frozen(std::move(patterns));
+      for (auto func : module.getOps<rt::FuncOp>())
+        if (failed(applyPartialConversion(func, target, frozen)))
+          return signalPassFailure();
+    }
+    for (auto func : llvm::make_early_inc_range(module.getOps<rt::FuncOp>()))
+      if (failed(FuncLowering(func, module).run()))
+        return signalPassFailure();
+    for (auto image : llvm::make_early_inc_range(module.getOps<rt::ImageOp>()))
+      writeImage(image, module);
+
+    LLVMTypeConverter converter(context);
+    RewritePatternSet patterns(context);
+    arith::populateArithToLLVMConversionPatterns(converter, patterns);
+    cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
+    ConversionTarget target(*context);
+    target.addIllegalDialect<arith::ArithDialect, cf::ControlFlowDialect>();
+    target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
+    FrozenRewritePatternSet frozen(std::move(patterns));
+    for (auto func : module.getOps<LLVM::LLVMFuncOp>())
+      if (failed(applyPartialConversion(func, target, frozen)))
+        return signalPassFailure();
+  }
+};
+} // namespace
