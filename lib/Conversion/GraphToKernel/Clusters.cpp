@@ -115,7 +115,7 @@ void Clustering::growEpilogues() {
     Cluster *cluster = clusters[i].get();
     if (cluster->kind != ClusterKind::Root || cluster->ops.empty() || !cluster->root)
       continue;
-    if (isa<SortOp>(cluster->root))
+    if (isa<SortOp, ScatterOp>(cluster->root)) // a scatter works in its result's buffer
       continue;
     Value current = cluster->root->getResult(0);
     while (true) {
