@@ -46,7 +46,6 @@ std::string tenon::phaseNames() {
 std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
   return llvm::StringSwitch<std::optional<EmitKind>>(name)
       .Case("tenon", EmitKind::Bundle)
-      .Case("bundle", EmitKind::Bundle)
       .Case("obj", EmitKind::Object)
       .Case("so", EmitKind::SharedObject)
       .Case("mlir", EmitKind::MLIR)
