@@ -71,14 +71,11 @@ static void setAttributes(Module &module, target::CPUAttr cpu) {
 }
 
 static void optimize(Module &module, TargetMachine &machine, const EmitOptions &options) {
-  PipelineTuningOptions tuning;
-  tuning.LoopVectorization = options.vectorizeLoops;
-  tuning.SLPVectorization = options.vectorizeLoops;
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager sccs;
   ModuleAnalysisManager modules;
-  PassBuilder builder(&machine, tuning);
+  PassBuilder builder(&machine);
   // There is no C library: nothing may be recognised as, or turned into, a call into one, but for what we bring.
   functions.registerPass([&] {
     TargetLibraryInfoImpl library(machine.getTargetTriple());
@@ -92,11 +89,16 @@ static void optimize(Module &module, TargetMachine &machine, const EmitOptions &
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  const OptimizationLevel levels[] = {OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2,
-                                      OptimizationLevel::O3};
-  OptimizationLevel level = levels[std::clamp(options.optLevel, 0, 3)];
-  ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
-                                                            : builder.buildPerModuleDefaultPipeline(level);
+  ModulePassManager passes;
+  // Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops;
+  // LLVM's own vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose
+  // lanes then spill).
+  static constexpr const char *kKernelPasses =
+      "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+      "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
+      "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
+  if (options.optLevel > 0)
+    cantFail(builder.parsePassPipeline(passes, kKernelPasses), "the pipeline is spelled right");
   passes.run(module, modules);
 }
 

@@ -185,8 +185,11 @@ Expected<NpyArray> parseNpy(ArrayRef<uint8_t> file, StringRef name, std::shared_
   NpyArray array;
   bool isBigEndian = false;
   std::optional<NpyType> type = parseDescr(*header.descr, isBigEndian);
-  if (!type)
-    return fail("has elements of type '" + *header.descr + "', which cannot be read");
+  if (!type) {
+    // Bytes of a file go into a message only when they can be read there.
+    bool isWord = header.descr->size() <= 16 && llvm::all_of(*header.descr, llvm::isPrint);
+    return fail("has elements of type '" + (isWord ? *header.descr : StringRef("?")) + "', which cannot be read");
+  }
   array.type = *type;
   array.shape = header.shape;
   // Overflow is judged without the zeros, so that no product of some sizes overflows later either.

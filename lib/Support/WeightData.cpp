@@ -198,7 +198,7 @@ Expected<WeightBytes> WeightStore::mapFile(StringRef path) {
 }
 
 Expected<WeightBytes> WeightStore::read(graph::WeightOp weight) {
-  auto context = [&] { return "weight '" + weight.getSymName() + "': "; };
+  auto context = [&] { return ("weight '" + weight.getSymName() + "': ").str(); };
   auto type = cast<RankedTensorType>(weight.getType());
   Expected<int64_t> size = tensorBytes(type);
   if (!size)

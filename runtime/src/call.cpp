@@ -171,6 +171,19 @@ tn_status_t Call::checkStateOverlap(const Interval &output) {
                  program.label, entry.name, entry.outputs[output.index].name);
 }
 
+// Shell's: outputs are few, and std::sort is 2 % of the library.
+static void sortByBegin(Interval *intervals, uint32_t count) {
+  static const uint32_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+  for (uint32_t gap : gaps)
+    for (uint32_t i = gap; i < count; ++i) {
+      Interval moved = intervals[i];
+      uint32_t at = i;
+      for (; at >= gap && moved.begin < intervals[at - gap].begin; at -= gap)
+        intervals[at] = intervals[at - gap];
+      intervals[at] = moved;
+    }
+}
+
 tn_status_t Call::gatherData() {
   uint32_t count = 0;
   for (uint32_t i = 0; i < entry.outputCount; ++i) {
@@ -181,8 +194,7 @@ tn_status_t Call::gatherData() {
     where.index = i;
     count += where.end != where.begin;
   }
-  std::sort(session.intervals, session.intervals + count,
-            [](const Interval &a, const Interval &b) { return a.begin < b.begin; });
+  sortByBegin(session.intervals, count);
   for (uint32_t i = 0; i < count; ++i) {
     if (i && session.intervals[i].begin < session.intervals[i - 1].end)
       return TN_FAIL(error, TN_BAD_ALIAS, "%s: entry '%s': output '%s' overlaps output '%s' but must not",

@@ -33,11 +33,7 @@ tn_status_t checkPrefix(tn_program &program, tn_error_t *error) {
   Hash128 hash = hash128(header, prefix.header_bytes);
   if (hash.low != prefix.header_hash_low || hash.high != prefix.header_hash_high)
     return TN_FAIL(error, TN_BAD_FILE, "%s: header is damaged: its hash differs", label);
-  // Shared sub-tables are visited once per reference, hence more visits than the header has tables.
-  uint64_t maxTables = prefix.header_bytes * 4 + 1000;
-  flatbuffers::Verifier verifier(header, prefix.header_bytes, 64,
-                                 maxTables < UINT32_MAX ? static_cast<uint32_t>(maxTables) : UINT32_MAX);
-  if (!file::VerifyHeaderBuffer(verifier))
+  if (!isValidHeader(header, prefix.header_bytes))
     return TN_FAIL(error, TN_BAD_FILE, "%s: header is not a valid FlatBuffer of the schema", label);
   program.header = file::GetHeader(header);
   if (program.header->format_major() != prefix.format_major || program.header->format_minor() != prefix.format_minor)

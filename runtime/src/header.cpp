@@ -177,7 +177,7 @@ tn_status_t HeaderCheck::checkWeights() {
     if (tn_status_t status = checkName(weight.name(), "weight", i))
       return status;
     if (!isInSegment(weight.segment(), weight.offset(), weight.bytes()) || weight.offset() % TN_BUFFER_ALIGN != 0)
-      return TN_FAIL(error, TN_BAD_FILE, "%s: weight '%s' is outside the constants or not 64-byte aligned",
+      return TN_FAIL(error, TN_BAD_FILE, "%s: weight '%s' is outside the constants or not aligned",
                      program.label, weight.name()->c_str());
   }
   return TN_OK;

@@ -71,6 +71,9 @@ bool tensorBytes(tn_dtype_t dtype, const int64_t *dims, uint32_t rank, uint64_t 
 /// Every offset, size, count and reference of a verified FlatBuffer against the rules of docs/format.md.
 tn_status_t checkHeader(const tn_program &program, tn_error_t *error);
 
+/// Structure of the FlatBuffer only; the caller made sure of 16 bytes.
+bool isValidHeader(const uint8_t *header, uint64_t bytes);
+
 /// Prefix, header hash and FlatBuffers structure; sets program.header.
 tn_status_t checkPrefix(tn_program &program, tn_error_t *error);
 

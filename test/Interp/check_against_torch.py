@@ -1,5 +1,3 @@
-# REQUIRES: torch
-# RUN: %python %s --tool tenon-interp --cases 60 --seed 1
 """Compares the interpreter with torch on random shapes: contract, conv, attention, reduce, reduce_window, cumulate, sort,
 arg_reduce, gather and scatter.
 

@@ -189,6 +189,7 @@ static LogicalResult runModule(ModuleOp module, llvm::raw_ostream &os) {
 static LogicalResult runBuffer(std::unique_ptr<llvm::MemoryBuffer> buffer, const DialectRegistry &registry,
                                llvm::raw_ostream &os) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.printOpOnDiagnostic(false);
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(buffer), SMLoc());
   auto work = [&] {

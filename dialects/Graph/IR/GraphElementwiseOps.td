@@ -3,6 +3,7 @@
 #define TENON_GRAPH_ELEMENTWISE_OPS_TD
 include "dialects/Graph/IR/GraphAttrs.td"
 
+// Isolated, so that folding leaves the region's constants in the region.
 def Graph_MapOp : Graph_PureOp<"map", [IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "Applies a scalar function at every point of the result.";
   let description = [{
@@ -61,7 +62,7 @@ def Graph_SizeValueOp : Graph_Op<"size_value", [Pure]> {
   let summary = "Inside a region: the value of a size expression.";
   let description = [{
     ```mlir
-    %n = graph.size_value #graph.dims<[s0 * 2]> : i64
+    %n = graph.size_value <[s0 * 2]> : i64
     ```
     Constraints:
     * (C1) there is one expression.

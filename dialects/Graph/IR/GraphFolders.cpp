@@ -56,7 +56,10 @@ OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
 }
 
 OpFoldResult PadOp::fold(FoldAdaptor) {
-  return getInput().getType() == getType() ? OpFoldResult(getInput()) : OpFoldResult();
+  // Equal types do not say that nothing is added: low s0 and high -s0 would cancel.
+  auto isZero = [](AffineExpr e) { return asConstant(e) == 0; };
+  bool addsNothing = llvm::all_of(getLow().getExprs(), isZero) && llvm::all_of(getHigh().getExprs(), isZero);
+  return addsNothing && getInput().getType() == getType() ? OpFoldResult(getInput()) : OpFoldResult();
 }
 
 OpFoldResult ConcatOp::fold(FoldAdaptor) {

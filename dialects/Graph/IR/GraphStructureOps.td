@@ -68,7 +68,7 @@ def Graph_SizeOp : Graph_PureOp<"size"> {
   let description = [{
     One expression gives a tensor of rank 0, n expressions in brackets a tensor of n elements when `vector` is set.
     ```mlir
-    %0 = graph.size #graph.dims<[s0 + 1]> : tensor<i64>
+    %0 = graph.size <[s0 + 1]> : tensor<i64>
     ```
     Constraints:
     * (C1) the result is `tensor<i64>` for one expression, `tensor<nxi64>` for n.

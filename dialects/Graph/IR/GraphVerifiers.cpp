@@ -315,7 +315,7 @@ static LogicalResult checkCoords(Operation *op, Value data, ValueRange indices, 
   if (static_cast<int64_t>(coords.size()) != rankOf(data))
     return op->emitOpError() << "has " << coords.size() << " coords but the data has rank " << rankOf(data);
   for (int64_t coord : coords)
-    if (coord >= rankOf(points) || -coord - 1 >= static_cast<int64_t>(indices.size()))
+    if (coord >= rankOf(points) || ~coord >= static_cast<int64_t>(indices.size())) // ~coord is -coord - 1
       return op->emitOpError() << "coordinate " << coord << " names no dimension and no index tensor";
   for (Value index : indices)
     if (!elementType(index).isInteger(64) && !elementType(index).isInteger(32))
@@ -326,7 +326,17 @@ static LogicalResult checkCoords(Operation *op, Value data, ValueRange indices, 
 LogicalResult GatherOp::verify() {
   if (failed(checkSizesAreKnown(*this)) || failed(checkSameElementType(*this, getData(), getResult())))
     return failure();
-  return checkCoords(*this, getData(), getIndices(), getIndexingMaps(), getCoords(), getResult());
+  if (failed(checkCoords(*this, getData(), getIndices(), getIndexingMaps(), getCoords(), getResult())))
+    return failure();
+  Dims data = getDims(getData().getType()), points = getDims(getType());
+  for (auto [d, coord] : llvm::enumerate(getCoords())) { // (C3)
+    if (coord < 0)
+      continue;
+    std::optional<int64_t> size = asConstant(data[d]), reads = asConstant(points[coord]);
+    if (size && reads && *reads > *size)
+      return emitOpError() << "reads " << *reads << " elements along dimension " << d << " of size " << *size;
+  }
+  return success();
 }
 
 LogicalResult ScatterOp::verify() {
@@ -473,7 +483,7 @@ LogicalResult AttentionOp::verify() {
   std::optional<int64_t> heads = asConstant(q[1]), groups = asConstant(k[1]);
   if (q[0] != k[0] || k[0] != v[0] || k[1] != v[1] || k[2] != v[2] || q[3] != k[3])
     return emitOpError("has query, key and value of sizes that do not fit");
-  if (q[1] != k[1] && (!heads || !groups || *heads % *groups != 0))
+  if (q[1] != k[1] && (!heads || !groups || *groups == 0 || *heads % *groups != 0))
     return emitOpError("needs a number of query heads that is a multiple of the key heads");
   if (getMask()) { // (C2)
     if (!getMaskMap())
@@ -517,6 +527,8 @@ LogicalResult ScanOp::verify() {
     yields.push_back(sliceOf(type));
   if (llvm::is_contained(takes, Type()) || llvm::is_contained(yields, Type())) // (C2)
     return emitOpError("has xs or stacked results that differ in length");
+  if (!length)
+    return emitOpError("has neither xs nor stacked results, so no length");
   if (TypeRange(takes) != TypeRange(getBody().front().getArgumentTypes())) // (C1)
     return emitOpError("has a body that does not take the carried values, the slices and the captures");
   if (TypeRange(yields) != TypeRange(getBody().front().getTerminator()->getOperandTypes())) // (C2)

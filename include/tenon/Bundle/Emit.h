@@ -12,9 +12,7 @@ class Module;
 namespace tenon {
 
 struct EmitOptions {
-  int optLevel = 2;
-  /// Kernels come vectorized; LLVM's own loop vectorizer is for scalar code.
-  bool vectorizeLoops = false;
+  int optLevel = 2; ///< 0: no optimization
 };
 
 /// Optimizes `module` for `cpu` and turns it into an ELF object: position independent, small code model, a section for

@@ -1,0 +1,89 @@
+// Reading a model, whatever its format, into a module of the graph dialect.
+#include "Model.h"
+#if TENON_HAS_TORCH_EXPORT
+#include "tenon/Import/TorchExport/Importer.h"
+#endif
+#include "tenon/InitAll.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+
+namespace tenon::driver {
+
+Context::Context(unsigned threads) {
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects(); // phases make ops of later levels
+  if (threads == 1)
+    return;
+  pool = std::make_unique<llvm::DefaultThreadPool>(llvm::hardware_concurrency(threads));
+  context->setThreadPool(*pool);
+}
+
+llvm::Expected<ModelFormat> detectFormat(StringRef path) {
+  auto error = [&](const llvm::Twine &reason) {
+    return llvm::createStringError(llvm::inconvertibleErrorCode(), path + ": " + reason);
+  };
+  llvm::sys::fs::file_status status;
+  if (std::error_code code = llvm::sys::fs::status(path, status))
+    return error(code.message());
+  if (llvm::sys::fs::is_directory(status))
+    return error("is a directory but a model file was expected");
+  llvm::Expected<llvm::sys::fs::file_t> file = llvm::sys::fs::openNativeFileForRead(path);
+  if (!file)
+    return error(llvm::toString(file.takeError()));
+  char buffer[64];
+  llvm::Expected<size_t> count = llvm::sys::fs::readNativeFile(*file, llvm::MutableArrayRef(buffer));
+  llvm::sys::fs::closeFile(*file);
+  if (!count)
+    return error(llvm::toString(count.takeError()));
+  StringRef head(buffer, *count), extension = llvm::sys::path::extension(path);
+  if (head.empty())
+    return error("is empty");
+  if (head.starts_with("PK"))
+    return ModelFormat::TorchExport;
+  if (head.starts_with("TENON\r\n"))
+    return error("is compiled already; 'tenon run' runs it");
+  if (extension == ".mlir" || extension == ".mlirbc" || head.starts_with("ML\xefR"))
+    return ModelFormat::Mlir;
+  if (extension == ".pt2")
+    return ModelFormat::TorchExport; // the reader says what is wrong with it
+  if (extension == ".onnx" || extension == ".tflite" || extension == ".safetensors" || extension == ".pt" ||
+      extension == ".pth")
+    return error("'" + extension + "' files are not read; export the model with torch.export to a .pt2 file");
+  return error("is not a model in a known format (.pt2 of torch.export, or .mlir)");
+}
+
+int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &model) {
+  llvm::Expected<ModelFormat> format = detectFormat(path);
+  if (!format)
+    return fail(format.takeError());
+  model.format = *format;
+  if (*format == ModelFormat::Mlir) {
+    model.weights = std::make_unique<WeightStore>(llvm::sys::path::parent_path(path).str());
+    model.module = parseSourceFile<ModuleOp>(path, ParserConfig(context));
+    return model.module ? Done : Failed;
+  }
+#if TENON_HAS_TORCH_EXPORT
+  model.weights = std::make_unique<WeightStore>();
+  torch_export::ImportOptions options;
+  options.entry = entry;
+  torch_export::ImportReport report;
+  auto module = torch_export::importTorchExport(path, context, options, &report);
+  for (torch_export::UnsupportedUse &use : report.unsupported)
+    model.unsupported.push_back({use.op, use.reason, use.wayOut, use.count, use.places});
+  if (failed(module))
+    return report.unsupported.empty() ? Failed : Unsupported;
+  model.module = std::move(*module);
+  return Done;
+#else
+  return fail(path + ": this build reads no .pt2 files");
+#endif
+}
+
+} // namespace tenon::driver

@@ -1,0 +1,80 @@
+// State of one import: the program's values, symbols and weights, and the module in the making.
+#ifndef TENON_IMPORT_TORCHEXPORT_GRAPHIMPORTER_H
+#define TENON_IMPORT_TORCHEXPORT_GRAPHIMPORTER_H
+
+#include "Converter.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace tenon::torch_export {
+
+/// What all graphs of a program share.
+struct ImportState {
+  ImportState(const ExportedProgram &program, llvm::StringRef path, mlir::MLIRContext *context)
+      : program(program), path(path), context(context), symbols(context) {}
+
+  const ExportedProgram &program;
+  llvm::StringRef path;
+  mlir::MLIRContext *context;
+  SizeSymbols symbols;
+  std::map<std::string, UnsupportedUse> unsupported; ///< by operator and reason
+  bool failed = false;
+
+  void addUnsupported(const Node &node, const llvm::Twine &reason, const llvm::Twine &wayOut);
+  mlir::Location locate(const Node &node) const;
+  mlir::Location fileLocation() const;
+};
+
+/// Converts the nodes of one graph into one block.
+class GraphImporter {
+public:
+  GraphImporter(ImportState &state, const Graph &graph, mlir::OpBuilder &builder);
+
+  ImportState &state;
+  const Graph &graph;
+  mlir::OpBuilder &b;
+  Environment values;
+
+  /// Converts every node. Failures are in `state`.
+  void importNodes();
+  /// Whether some node, or the graph's output, reads `name`.
+  bool isUsed(llvm::StringRef name) const { return used.contains(name); }
+  /// The tensors that an argument names, for outputs of graphs.
+  Tensor readTensor(llvm::StringRef name, mlir::Location loc);
+
+private:
+  void importNode(const Node &node);
+  bool importNumberNode(const Node &node);
+  llvm::StringSet<> used;
+};
+
+/// Reports every operator of the graph, and of graphs in it, that has no converter.
+void collectUnsupported(ImportState &state, const Graph &graph);
+/// Whether the graph has operators that write in place.
+bool writesInPlace(const Graph &graph);
+/// The converter of an operator; null when there is none. Drops the underscore of an in-place operator.
+const Convert *findConverter(llvm::StringRef op, bool &isInPlace);
+bool isNumberOperator(llvm::StringRef op);
+/// Operators without effect on results: asserts and hints.
+bool isDropped(llvm::StringRef op);
+
+/// Weights, buffers and constants as symbols of the module, made when first used.
+class WeightTable {
+public:
+  WeightTable(ImportState &state, mlir::ModuleOp module) : state(state), module(module) {}
+  /// The value of a parameter, buffer or constant at the builder's place.
+  Tensor use(mlir::OpBuilder &b, mlir::Location loc, const InputSpec &input);
+  /// A variable with that initial value: its symbol.
+  mlir::FlatSymbolRefAttr variable(mlir::Location loc, const InputSpec &input);
+
+private:
+  mlir::FlatSymbolRefAttr weight(mlir::Location loc, llvm::StringRef name, mlir::RankedTensorType type,
+                                 const Payload &payload, int64_t firstElement);
+  std::string uniqueSymbol(llvm::StringRef name);
+  ImportState &state;
+  mlir::ModuleOp module;
+  llvm::StringMap<mlir::FlatSymbolRefAttr> byContent;
+  llvm::StringSet<> symbols;
+};
+
+} // namespace tenon::torch_export
+#endif

@@ -1,0 +1,437 @@
+// Reading and writing at positions that are data: graph.gather and graph.scatter.
+#include "Converter.h"
+
+using namespace mlir;
+using tenon::graph::Dims;
+using tenon::graph::ScatterKind;
+
+namespace tenon::torch_export {
+
+/// An index of rank 0 stands for one of one element.
+static Tensor asVector(Op &op, Tensor index) {
+  return index && index.rank() == 0 ? op.reshape(index, {op.constant(1)}) : index;
+}
+
+static LogicalResult convertEmbedding(Op &op) {
+  Tensor table = op.tensor("weight"), indices = op.tensor("indices");
+  if (op.isBad() || table.rank() != 2)
+    return op.isBad() ? failure() : op.error("needs a table of rank 2");
+  Dims dims = indices.dims();
+  int64_t last = dims.size();
+  dims.push_back(table.dim(1));
+  return op.finish(op.gather(table, {Operand(indices, upTo(last))}, {-1, last}, dims));
+}
+
+static LogicalResult convertIndexSelect(Op &op) {
+  Tensor x = op.tensor("self"), index = asVector(op, op.tensor("index"));
+  if (op.isBad())
+    return failure();
+  if (x.rank() == 0)
+    return op.finish(x);
+  int64_t dim = op.dim("dim", x.rank());
+  Dims dims = x.dims();
+  dims[dim] = index.dim(0);
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {Operand(index, dim)}, coords, dims));
+}
+
+static LogicalResult convertGather(Op &op) {
+  Tensor x = op.tensor("self"), index = op.tensor("index");
+  if (op.isBad())
+    return failure();
+  if (x.rank() == 0 || index.rank() == 0)
+    return x.rank() == 0 ? op.finish(op.reshape(op.broadcast(x, index.dims()), index.dims()))
+                         : op.finish(op.gather(x, {index}, {-1}, {}));
+  int64_t dim = op.dim("dim", x.rank());
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {index}, coords, index.dims()));
+}
+
+static LogicalResult convertTakeAlongDim(Op &op) {
+  Tensor x = op.tensor("self"), index = op.tensor("indices");
+  if (op.isBad())
+    return failure();
+  if (!op.has("dim"))
+    return op.finish(op.gather(op.flatten(x, 0, x.rank() - 1), {op.flatten(index, 0, index.rank() - 1)}, {-1},
+                               op.flatten(index, 0, index.rank() - 1).dims()));
+  int64_t dim = op.dim("dim", x.rank());
+  Dims own = x.dims(), wanted = index.dims();
+  own[dim] = wanted[dim] = op.constant(1);
+  std::optional<Dims> common = op.broadcastDims({own, wanted});
+  if (!common)
+    return failure();
+  Dims xDims = *common, indexDims = *common;
+  xDims[dim] = x.dim(dim);
+  indexDims[dim] = index.dim(dim);
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(op.broadcast(x, xDims), {op.broadcast(index, indexDims)}, coords, indexDims));
+}
+
+static LogicalResult convertTake(Op &op) {
+  Tensor x = op.tensor("self"), index = op.tensor("index");
+  if (op.isBad())
+    return failure();
+  Tensor flat = x.rank() == 0 ? asVector(op, x) : op.flatten(x, 0, x.rank() - 1);
+  return op.finish(op.gather(flat, {op.wrapIndices(index, flat.dim(0))}, {-1}, index.dims()));
+}
+
+//===----------------------------------------------------------------------===//
+// x[i, :, j] and x[i, :, j] = v
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Advanced indexing in the terms of graph.gather.
+struct Advanced {
+  SmallVector<Operand> indices;
+  SmallVector<int64_t> coords;
+  Dims dims; ///< of the result of reading
+};
+} // namespace
+
+static bool isMask(const Tensor &index) { return index && (index.dtype == ScalarType::Bool || index.dtype == ScalarType::Byte); }
+
+static std::optional<Advanced> readIndices(Op &op, Tensor x, Tensors indices) {
+  if (op.isBad() || !x)
+    return std::nullopt;
+  if (llvm::any_of(indices, isMask)) {
+    (void)op.unsupported("with a mask of bools, whose result has a size that depends on data",
+                         "use torch.where, or indices of a fixed number");
+    return std::nullopt;
+  }
+  int64_t rank = x.rank();
+  if (static_cast<int64_t>(indices.size()) > rank) {
+    (void)op.error("has more indices than dimensions");
+    return std::nullopt;
+  }
+  indices.resize(rank);
+  SmallVector<Dims> shapes;
+  SmallVector<int64_t> used;
+  for (auto [d, index] : llvm::enumerate(indices))
+    if (index) {
+      shapes.push_back(index.dims());
+      used.push_back(d);
+    }
+  std::optional<Dims> common = op.broadcastDims(shapes);
+  if (!common)
+    return std::nullopt;
+  // The common shape replaces the indexed dimensions where they are neighbours, else it comes first.
+  bool areNeighbours = !used.empty() && used.back() - used.front() + 1 == static_cast<int64_t>(used.size());
+  int64_t place = areNeighbours ? used.front() : 0, width = common->size();
+  Advanced result;
+  result.coords.assign(rank, 0);
+  for (int64_t d = 0; d < rank; ++d) {
+    if (static_cast<int64_t>(result.dims.size()) == place && (areNeighbours ? d == place : d == 0))
+      result.dims.append(common->begin(), common->end());
+    if (indices[d])
+      continue;
+    result.coords[d] = result.dims.size();
+    result.dims.push_back(x.dim(d));
+  }
+  for (int64_t d : used) {
+    SmallVector<int64_t> along;
+    int64_t own = indices[d].rank();
+    for (int64_t k = 0; k < own; ++k)
+      along.push_back(place + width - own + k);
+    result.coords[d] = -static_cast<int64_t>(result.indices.size()) - 1;
+    result.indices.push_back(Operand(op.wrapIndices(indices[d], x.dim(d)), along));
+    if (!result.indices.back().tensor)
+      return std::nullopt;
+  }
+  return result;
+}
+
+static LogicalResult convertIndex(Op &op) {
+  Tensor x = op.tensor("self");
+  std::optional<Advanced> advanced = readIndices(op, x, op.optionalTensors("indices"));
+  if (!advanced)
+    return failure();
+  return op.finish(advanced->indices.empty() ? x : op.gather(x, advanced->indices, advanced->coords, advanced->dims));
+}
+
+/// x[mask] = v with one value: a choice.
+static LogicalResult fillByMask(Op &op, Tensor x, ArrayRef<Tensor> indices, Tensor values) {
+  SmallVector<int64_t> along;
+  Tensor mask;
+  int64_t d = 0;
+  for (const Tensor &index : indices) {
+    if (index && (mask || !isMask(index)))
+      return op.unsupported("with several indices of which one is a mask");
+    for (int64_t k = 0; index && k < index.rank(); ++k)
+      along.push_back(d + k);
+    d += index ? index.rank() : 1;
+    if (index)
+      mask = op.convert(index, ScalarType::Bool);
+  }
+  if (graph::asConstant(graph::numElements(values.value.getType())) != 1 || op.flag("accumulate", false))
+    return op.unsupported("with a mask of bools and more than one value", "use torch.where");
+  Operand condition(mask, along);
+  condition.isRaw = true;
+  values = op.reshape(values, {});
+  return op.finish(op.map(x.dtype, x.dtype, {x, condition, values},
+                          [](Scalars &s, ValueRange v) { return s.select(v[1], v[2], v[0]); }));
+}
+
+static LogicalResult convertIndexPut(Op &op) {
+  Tensor x = op.tensor("self"), values = op.tensor("values");
+  Tensors indices = op.optionalTensors("indices");
+  if (op.isBad())
+    return failure();
+  if (llvm::any_of(indices, isMask))
+    return fillByMask(op, x, indices, values);
+  std::optional<Advanced> advanced = readIndices(op, x, indices);
+  if (!advanced)
+    return failure();
+  Tensor updates = op.broadcast(op.convert(values, x.dtype), advanced->dims);
+  ScatterKind kind = op.flag("accumulate", false) ? ScatterKind::Sum : ScatterKind::Set;
+  return op.finish(op.scatter(kind, updates, x, advanced->indices, advanced->coords));
+}
+
+//===----------------------------------------------------------------------===//
+// Scatter along one dimension
+//===----------------------------------------------------------------------===//
+
+static std::optional<ScatterKind> scatterKind(StringRef name) {
+  return llvm::StringSwitch<std::optional<ScatterKind>>(name)
+      .Cases({"add", "sum"}, ScatterKind::Sum)
+      .Cases({"multiply", "prod"}, ScatterKind::Prod)
+      .Case("amax", ScatterKind::Max)
+      .Case("amin", ScatterKind::Min)
+      .Default(std::nullopt);
+}
+
+/// The value that leaves every other one as it is.
+static double identityOf(ScatterKind kind, ScalarType type) {
+  double infinity = std::numeric_limits<double>::infinity();
+  bool isFloat = isFloating(type);
+  switch (kind) {
+  case ScatterKind::Prod:
+    return 1;
+  case ScatterKind::Max:
+    return isFloat ? -infinity : static_cast<double>(std::numeric_limits<int32_t>::min());
+  case ScatterKind::Min:
+    return isFloat ? infinity : static_cast<double>(std::numeric_limits<int32_t>::max());
+  default:
+    return 0;
+  }
+}
+
+static LogicalResult convertScatter(Op &op, ScatterKind kind, bool countsSelf, bool isMean) {
+  Tensor x = op.tensor("self"), index = op.tensor("index");
+  if (op.isBad())
+    return failure();
+  bool hasSource = op.has("src");
+  Tensor updates = hasSource ? op.convert(op.tensor("src"), x.dtype) : Tensor();
+  int64_t dim = op.dim("dim", x.rank());
+  if (x.rank() == 0) {
+    x = asVector(op, x);
+    updates = hasSource ? asVector(op, updates) : updates;
+  }
+  index = asVector(op, index);
+  if (hasSource) { // only as much as the index covers
+    Dims have = updates.dims(), want = index.dims();
+    for (int64_t d = 0; d < updates.rank(); ++d)
+      if (have[d] != want[d])
+        updates = op.slice(updates, d, op.constant(0), want[d]);
+  } else {
+    updates = op.map(
+        x.dtype, x.dtype, {op.operand("value")}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown,
+        index.dims());
+  }
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  if (!countsSelf)
+    x = op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, identityOf(kind, x.dtype)), x, {index}, coords);
+  Tensor result = op.scatter(kind, updates, x, {index}, coords);
+  if (isMean) {
+    Tensor count = op.full(x.dims(), x.dtype, 1);
+    if (!countsSelf)
+      count = op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, 0), count, {index}, coords);
+    count = op.scatter(ScatterKind::Sum, op.full(index.dims(), x.dtype, 1), count, {index}, coords);
+    result = op.map(x.dtype, x.dtype, {result, count}, [](Scalars &s, ValueRange v) {
+      return s.isFloat() ? s.div(v[0], v[1]) : s.floorDiv(v[0], s.max(v[1], s.integer(1)));
+    });
+  }
+  return op.finish(result ? op.reshape(result, *op.resultDims()) : result);
+}
+
+static LogicalResult convertScatterByName(Op &op) {
+  StringRef how = op.string("reduce", StringRef());
+  if (how.empty())
+    return convertScatter(op, ScatterKind::Set, true, false);
+  bool isMean = how == "mean";
+  std::optional<ScatterKind> kind = isMean ? ScatterKind::Sum : scatterKind(how);
+  if (!kind)
+    return op.error("has a reduction '" + how + "' that is not known");
+  return convertScatter(op, *kind, op.flag("include_self", true), isMean);
+}
+
+/// index_add, index_copy, index_fill: whole slices along one dimension.
+static LogicalResult convertIndexWrite(Op &op, ScatterKind kind) {
+  Tensor x = op.tensor("self"), index = asVector(op, op.tensor("index"));
+  if (op.isBad())
+    return failure();
+  int64_t dim = op.dim("dim", x.rank());
+  bool isScalar = x.rank() == 0;
+  x = asVector(op, x);
+  Dims dims = x.dims();
+  dims[dim] = index.dim(0);
+  Tensor updates;
+  if (op.has("source")) {
+    updates = op.convert(op.tensor("source"), x.dtype);
+    updates = updates && updates.rank() < x.rank() ? op.reshape(updates, dims) : op.withDims(updates, dims);
+    Operand alpha = op.operandOr("alpha", Number::of(int64_t(1)));
+    if (!alpha.number || !alpha.number->isConstant() || alpha.number->asDouble() != 1)
+      updates =
+          op.map(x.dtype, x.dtype, {updates, alpha}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
+  } else {
+    updates = op.map(
+        x.dtype, x.dtype, {op.operand("value")}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown,
+        dims);
+  }
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  Tensor result = op.scatter(kind, updates, x, {Operand(index, dim)}, coords);
+  return op.finish(isScalar ? op.reshape(result, {}) : result);
+}
+
+/// The elements of `source` in order go to the places where the mask holds: place k reads as many as there are before.
+static LogicalResult convertMaskedScatter(Op &op) {
+  Tensor x = op.tensor("self"), mask = op.tensor("mask"), source = op.tensor("source");
+  if (op.isBad())
+    return failure();
+  Dims dims = x.dims();
+  Tensor flatMask = op.broadcast(op.convert(mask, ScalarType::Bool), dims);
+  if (!flatMask)
+    return failure();
+  flatMask = x.rank() == 0 ? asVector(op, flatMask) : op.flatten(flatMask, 0, x.rank() - 1);
+  Tensor ones = op.convert(flatMask, ScalarType::Long);
+  Tensor count = op.cumulate(graph::ReduceKind::Sum, ones, 0);
+  Tensor place = op.map(ScalarType::Long, ScalarType::Long, {count}, [](Scalars &s, ValueRange v) {
+    return s.max(s.sub(v[0], s.integer(1)), s.integer(0));
+  });
+  Tensor flatSource = source.rank() == 0 ? asVector(op, source) : op.flatten(source, 0, source.rank() - 1);
+  if (graph::asConstant(flatSource.dim(0)) == 0)
+    return op.finish(x);
+  // Places behind the last one that is written may count past the end of the source.
+  AffineExpr last = graph::normalize(flatSource.dim(0) - 1);
+  place = op.map(ScalarType::Long, ScalarType::Long, {place},
+                 [&](Scalars &s, ValueRange v) { return s.min(v[0], op.sizeValue(s, last)); });
+  Tensor values = op.reshape(op.gather(flatSource, {place}, {-1}, flatMask.dims()), dims);
+  Tensor condition = op.reshape(flatMask, dims);
+  return op.finish(op.map(x.dtype, x.dtype, {x, Operand::raw(condition), values},
+                          [](Scalars &s, ValueRange v) { return s.select(v[1], v[2], v[0]); }));
+}
+
+//===----------------------------------------------------------------------===//
+// Searches
+//===----------------------------------------------------------------------===//
+
+/// How many boundaries lie below each value: a sum over comparisons.
+static LogicalResult convertBucketize(Op &op) {
+  bool isSearch = op.node.op().starts_with("aten.searchsorted");
+  Tensor boundaries = op.tensor(isSearch ? "sorted_sequence" : "boundaries");
+  Operand values = op.operand("self");
+  bool isRight = op.flag("right", false) || op.string("side", StringRef("left")) == "right";
+  if (op.isBad() || op.has("sorter") || boundaries.rank() != 1)
+    return op.isBad() ? failure() : op.unsupported("with a sorter, or boundaries of a rank other than 1");
+  Dims dims = values.tensor ? values.tensor.dims() : Dims();
+  int64_t rank = dims.size();
+  dims.push_back(boundaries.dim(0));
+  ScalarType type = resultType({boundaries, values});
+  if (values.tensor)
+    values.dims = upTo(rank);
+  Tensor below = op.map(
+      ScalarType::Long, type, {values, Operand(boundaries, rank)},
+      [&](Scalars &s, ValueRange v) { return s.compare(isRight ? Compare::Le : Compare::Lt, v[1], v[0]); },
+      ScalarType::Bool, dims);
+  return op.finish(op.convert(op.reduce(graph::ReduceKind::Sum, below, {rank}), op.resultDtype()));
+}
+
+static LogicalResult convertIsin(Op &op) {
+  Operand x = op.operand("elements"), tests = op.operand("test_elements");
+  bool isInverted = op.flag("invert", false);
+  if (op.isBad() || !x.tensor || !tests.tensor)
+    return op.isBad() ? failure() : op.unsupported("of numbers");
+  Dims dims = x.tensor.dims();
+  int64_t rank = dims.size();
+  Tensor flat = tests.tensor.rank() == 0 ? asVector(op, tests.tensor)
+                                         : op.flatten(tests.tensor, 0, tests.tensor.rank() - 1);
+  dims.push_back(flat.dim(0));
+  ScalarType type = resultType({x, tests});
+  x.dims = upTo(rank);
+  Tensor equal = op.map(
+      ScalarType::Bool, type, {x, Operand(flat, rank)},
+      [](Scalars &s, ValueRange v) { return s.compare(Compare::Eq, v[0], v[1]); }, ScalarType::Bool, dims);
+  Tensor found = op.reduce(graph::ReduceKind::Any, equal, {rank});
+  if (isInverted)
+    found = op.map(ScalarType::Bool, ScalarType::Bool, {found}, [](Scalars &s, ValueRange v) { return s.negate(v[0]); });
+  return op.finish(found);
+}
+
+//===----------------------------------------------------------------------===//
+// Bags
+//===----------------------------------------------------------------------===//
+
+/// Sums, means or maxima of rows between offsets: each row is added to the bag that it belongs to.
+static LogicalResult convertEmbeddingBag(Op &op) {
+  Tensor table = op.tensor("weight"), indices = op.tensor("indices"), offsets = op.tensor("offsets"),
+         weights = op.optionalTensor("per_sample_weights");
+  int64_t mode = op.integer("mode", 0), padding = op.integer("padding_idx", -1);
+  if (op.isBad())
+    return failure();
+  if (indices.rank() != 1 || offsets.rank() != 1 || padding >= 0)
+    return op.unsupported("with a padding index, or indices of a rank other than 1");
+  AffineExpr count = indices.dim(0), bags = offsets.dim(0);
+  if (op.flag("include_last_offset", false))
+    bags = graph::normalize(bags - 1);
+  // Index i lies in the last bag that begins at or before i.
+  Tensor begins = op.map(
+      ScalarType::Long, ScalarType::Long, {Operand(offsets, {1})},
+      [&](Scalars &s, ValueRange v) { return s.compare(Compare::Le, v[0], op.index(s, 0)); }, ScalarType::Bool,
+      Dims{count, offsets.dim(0)});
+  Tensor bag = op.map(ScalarType::Long, ScalarType::Long, {op.reduce(graph::ReduceKind::Sum, begins, {1})},
+                      [&](Scalars &s, ValueRange v) {
+                        return s.max(s.min(s.sub(v[0], s.integer(1)), s.sub(op.sizeValue(s, bags), s.integer(1))),
+                                     s.integer(0));
+                      });
+  Tensor rows = op.gather(table, {Operand(indices, {0})}, {-1, 1}, {count, table.dim(1)});
+  ScalarType type = table.dtype;
+  if (weights)
+    rows = op.map(type, type, {rows, Operand(weights, {0})}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
+  constexpr int64_t kMean = 1, kMax = 2;
+  Dims shape{bags, table.dim(1)};
+  ScatterKind kind = mode == kMax ? ScatterKind::Max : ScatterKind::Sum;
+  Tensor start = op.full(shape, type, identityOf(kind, type));
+  Tensor result = op.scatter(kind, rows, start, {Operand(bag, {0})}, {-1, 1});
+  Tensor size = op.scatter(ScatterKind::Sum, op.full({count}, type, 1), op.full({bags}, type, 0), {bag}, {-1});
+  if (mode != 0)
+    result = op.map(type, type, {result, Operand(size, {0})}, [&](Scalars &s, ValueRange v) {
+      if (mode == kMean)
+        return s.div(v[0], s.max(v[1], s.number(1)));
+      return s.select(s.compare(Compare::Gt, v[1], s.number(0)), v[0], s.number(0)); // an empty bag gives zeros
+    });
+  return op.finish({result, Tensor(), Tensor(), Tensor()});
+}
+
+void populateIndexing(ConverterTable &t) {
+  t["aten.embedding"] = convertEmbedding;
+  t["aten.embedding_bag"] = t["aten._embedding_bag"] = t["aten._embedding_bag_forward_only"] = convertEmbeddingBag;
+  t["aten.index_select"] = convertIndexSelect;
+  t["aten.gather"] = convertGather;
+  t["aten.take_along_dim"] = convertTakeAlongDim;
+  t["aten.take"] = convertTake;
+  t["aten.index"] = t["aten._unsafe_index"] = convertIndex;
+  t["aten.index_put"] = t["aten._unsafe_index_put"] = convertIndexPut;
+  t["aten.scatter"] = t["aten.scatter_reduce"] = convertScatterByName;
+  t["aten.scatter_add"] = [](Op &op) { return convertScatter(op, ScatterKind::Sum, true, false); };
+  t["aten.index_add"] = [](Op &op) { return convertIndexWrite(op, ScatterKind::Sum); };
+  t["aten.index_copy"] = t["aten.index_fill"] = [](Op &op) { return convertIndexWrite(op, ScatterKind::Set); };
+  t["aten.masked_scatter"] = convertMaskedScatter;
+  t["aten.bucketize"] = t["aten.searchsorted"] = convertBucketize;
+  t["aten.isin"] = convertIsin;
+}
+
+} // namespace tenon::torch_export

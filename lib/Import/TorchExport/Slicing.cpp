@@ -1,0 +1,459 @@
+// Parts of tensors and their assembly: slices, splits, concatenation, repetition.
+#include "Converter.h"
+
+using namespace mlir;
+using tenon::graph::Dims;
+
+namespace tenon::torch_export {
+
+//===----------------------------------------------------------------------===//
+// Slices
+//===----------------------------------------------------------------------===//
+
+static ViewFunctions sliceView(int64_t dim, AffineExpr offset, AffineExpr size, int64_t step = 1) {
+  return {[=](Op &op, Tensor base) { return op.slice(base, dim, offset, size, step); },
+          [=](Op &op, Tensor base, Tensor view) { return op.insertSlice(view, base, dim, offset, step); }};
+}
+
+static ViewFunctions selectView(int64_t dim, AffineExpr index) {
+  return {[=](Op &op, Tensor base) { return op.select(base, dim, index); },
+          [=](Op &op, Tensor base, Tensor view) {
+            return op.insertSlice(view ? op.unsqueeze(view, dim) : view, base, dim, index);
+          }};
+}
+
+/// A bound of a Python slice, brought into 0 … size. What no range proves is taken as the exporter's condition.
+static AffineExpr clampBound(Op &op, AffineExpr bound, AffineExpr size) {
+  AffineExpr zero = op.constant(0);
+  if (op.isLessEqual(bound, op.constant(-1)).value_or(false))
+    bound = graph::normalize(size + bound);
+  if (op.isLessEqual(bound, zero).value_or(false))
+    return zero;
+  return op.isLessEqual(size, bound).value_or(false) ? size : bound;
+}
+
+namespace {
+struct SliceRange {
+  int64_t dim = 0, step = 1;
+  AffineExpr offset, size;
+};
+} // namespace
+
+/// dim, start, end and step of slice and its relatives; `recorded` is the size along `dim` that the exporter noted.
+static std::optional<SliceRange> readSlice(Op &op, Tensor x, std::optional<Dims> recorded) {
+  SliceRange range;
+  if (!x || x.rank() == 0)
+    return (void)(op.isBad() || failed(op.error("slices a tensor of rank 0"))), std::nullopt;
+  range.dim = op.dim("dim", x.rank(), 0);
+  range.step = op.integer("step", 1);
+  AffineExpr size = x.dim(range.dim);
+  AffineExpr start = clampBound(op, op.size("start", op.constant(0)), size);
+  AffineExpr end = clampBound(op, op.size("end", op.constant(std::numeric_limits<int64_t>::max())), size);
+  if (op.isBad() || range.step < 1)
+    return (void)(op.isBad() || failed(op.error("has a step that is not positive"))), std::nullopt;
+  range.offset = start;
+  range.size = graph::normalize(range.step == 1 ? end - start : (end - start).ceilDiv(range.step));
+  if (op.isLessEqual(end, start).value_or(false))
+    range.size = op.constant(0);
+  if (recorded && (*recorded)[range.dim])
+    range.size = (*recorded)[range.dim];
+  if (graph::asConstant(range.size) == 0)
+    range.offset = op.constant(0); // an offset behind the end would not verify
+  return range;
+}
+
+static LogicalResult convertSlice(Op &op) {
+  Tensor x = op.tensor("self");
+  std::optional<Dims> recorded = op.resultDims();
+  if (x && recorded && recorded->size() != static_cast<size_t>(x.rank()))
+    recorded.reset();
+  std::optional<SliceRange> range = readSlice(op, x, recorded);
+  return range ? op.finishView("self", sliceView(range->dim, range->offset, range->size, range->step)) : failure();
+}
+
+static AffineExpr readIndex(Op &op, StringRef name, AffineExpr size) {
+  AffineExpr index = op.size(name);
+  return op.isLessEqual(index, op.constant(-1)).value_or(false) ? graph::normalize(size + index) : index;
+}
+
+static LogicalResult convertSelect(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank());
+  if (op.isBad() || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("selects from a tensor of rank 0");
+  AffineExpr index = readIndex(op, "index", x.dim(dim));
+  return op.isBad() ? failure() : op.finishView("self", selectView(dim, index));
+}
+
+static LogicalResult convertNarrow(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("narrows a tensor of rank 0");
+  int64_t dim = op.dim("dim", x.rank());
+  if (op.isBad())
+    return failure();
+  AffineExpr start = readIndex(op, "start", x.dim(dim)), length = op.size("length");
+  return op.isBad() ? failure() : op.finishView("self", sliceView(dim, start, length));
+}
+
+static LogicalResult convertSliceScatter(Op &op) {
+  Tensor x = op.tensor("self"), source = op.tensor("src");
+  std::optional<SliceRange> range = readSlice(op, x, source ? std::optional<Dims>(source.dims()) : std::nullopt);
+  if (!range || !source)
+    return failure();
+  Dims part = x.dims();
+  part[range->dim] = range->size;
+  source = op.broadcast(op.convert(source, x.dtype), part);
+  return op.finish(op.insertSlice(source, x, range->dim, range->offset, range->step));
+}
+
+static LogicalResult convertSelectScatter(Op &op) {
+  Tensor x = op.tensor("self"), source = op.tensor("src");
+  if (!x || !source)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank());
+  AffineExpr index = readIndex(op, "index", x.dim(dim));
+  return op.finish(op.insertSlice(op.unsqueeze(op.convert(source, x.dtype), dim), x, dim, index));
+}
+
+//===----------------------------------------------------------------------===//
+// Splits
+//===----------------------------------------------------------------------===//
+
+static LogicalResult finishParts(Op &op, int64_t dim, ArrayRef<AffineExpr> sizes) {
+  SmallVector<ViewFunctions> views;
+  AffineExpr offset = op.constant(0);
+  for (AffineExpr size : sizes) {
+    views.push_back(sliceView(dim, graph::normalize(offset), size));
+    offset = offset + size;
+  }
+  return op.isBad() ? failure() : op.finishView("self", views);
+}
+
+/// As many parts as the exporter recorded; the last may be smaller.
+static LogicalResult finishEqualParts(Op &op, Tensor x, int64_t dim, AffineExpr size) {
+  size_t count = op.node.resultNames().size();
+  SmallVector<AffineExpr> sizes(count, size);
+  if (count)
+    sizes.back() = graph::normalize(x.dim(dim) - size * static_cast<int64_t>(count - 1));
+  return finishParts(op, dim, sizes);
+}
+
+static LogicalResult convertSplit(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank(), 0);
+  StringRef name = op.has("split_size") ? "split_size" : "split_sizes";
+  if (name == "split_sizes" || op.node.arg(name).as<std::vector<SymIntArg>>().value_or(std::vector<SymIntArg>()).size() > 1)
+    return finishParts(op, dim, op.sizes(name));
+  return finishEqualParts(op, x, dim, op.size(name));
+}
+
+static LogicalResult convertChunk(Op &op) {
+  Tensor x = op.tensor("self");
+  int64_t chunks = op.integer("chunks");
+  if (!x || chunks < 1)
+    return op.isBad() ? failure() : op.error("needs a positive number of chunks");
+  int64_t dim = op.dim("dim", x.rank(), 0);
+  return finishEqualParts(op, x, dim, graph::normalize(x.dim(dim).ceilDiv(chunks)));
+}
+
+static LogicalResult convertTensorSplit(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank(), 0);
+  AffineExpr size = x.dim(dim);
+  SmallVector<AffineExpr> sizes;
+  if (op.has("sections")) {
+    std::optional<int64_t> n = graph::asConstant(size);
+    int64_t sections = op.integer("sections");
+    if (!n || sections < 1)
+      return op.unsupported("of a symbolic size");
+    for (int64_t i = 0; i < sections; ++i)
+      sizes.push_back(op.constant(*n / sections + (i < *n % sections)));
+  } else {
+    AffineExpr last = op.constant(0);
+    for (AffineExpr bound : op.sizes("indices")) {
+      bound = clampBound(op, bound, size);
+      sizes.push_back(graph::normalize(bound - last));
+      last = bound;
+    }
+    sizes.push_back(graph::normalize(size - last));
+  }
+  return finishParts(op, dim, sizes);
+}
+
+static LogicalResult convertUnbind(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank(), 0);
+  SmallVector<ViewFunctions> views;
+  for (size_t i = 0, e = op.node.resultNames().size(); i < e; ++i)
+    views.push_back(selectView(dim, op.constant(i)));
+  return op.isBad() ? failure() : op.finishView("self", views);
+}
+
+//===----------------------------------------------------------------------===//
+// Joins
+//===----------------------------------------------------------------------===//
+
+static LogicalResult convertCat(Op &op) {
+  Tensors parts = op.tensors("tensors");
+  if (op.isBad() || parts.empty())
+    return op.isBad() ? failure() : op.error("joins nothing");
+  // Old habit of torch: an empty tensor of rank 1 fits everything.
+  bool hasOthers = llvm::any_of(parts, [](const Tensor &t) { return t.rank() != 1; });
+  llvm::erase_if(parts, [&](const Tensor &t) {
+    return hasOthers && t.rank() == 1 && graph::asConstant(t.dim(0)) == 0;
+  });
+  for (Tensor &part : parts)
+    part = op.convert(part, op.resultDtype());
+  int64_t dim = op.dim("dim", parts[0].rank(), 0);
+  return op.finish(op.concat(parts, dim));
+}
+
+static LogicalResult convertStack(Op &op) {
+  Tensors parts = op.tensors("tensors");
+  if (op.isBad() || parts.empty())
+    return op.isBad() ? failure() : op.error("stacks nothing");
+  int64_t dim = op.dim("dim", parts[0].rank() + 1, 0);
+  for (Tensor &part : parts)
+    part = op.unsqueeze(op.convert(part, op.resultDtype()), dim);
+  return op.finish(op.concat(parts, dim));
+}
+
+static LogicalResult convertRepeat(Op &op) {
+  Tensor x = op.tensor("self");
+  Dims counts = op.sizes(op.has("dims") ? "dims" : "repeats");
+  if (!x)
+    return failure();
+  Dims dims = x.dims();
+  while (counts.size() < dims.size())
+    counts.insert(counts.begin(), op.constant(1)); // tile
+  while (dims.size() < counts.size())
+    dims.insert(dims.begin(), op.constant(1));
+  // [a, b] repeated [m, n] times is [1, a, 1, b] broadcast to [m, a, n, b].
+  Dims wide, full, merged;
+  for (auto [size, count] : llvm::zip(dims, counts)) {
+    if (graph::asConstant(count) != 1 && graph::asConstant(size) != 1) {
+      wide.push_back(op.constant(1));
+      full.push_back(count);
+    }
+    wide.push_back(size);
+    full.push_back(graph::asConstant(size) == 1 ? count : size);
+    merged.push_back(size * count);
+  }
+  return op.finish(op.reshape(op.broadcast(op.reshape(x, wide), full), merged));
+}
+
+static LogicalResult convertRepeatInterleave(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || !op.node.arg("repeats").as<SymIntArg>())
+    return op.isBad() ? failure() : op.unsupported("with a tensor of repetitions");
+  AffineExpr count = op.size("repeats");
+  if (!op.has("dim"))
+    x = op.flatten(x, 0, x.rank() - 1);
+  int64_t dim = op.has("dim") ? op.dim("dim", x.rank()) : 0;
+  Dims dims = x.dims(), wide = dims, full, merged = dims;
+  wide.insert(wide.begin() + dim + 1, op.constant(1));
+  full = wide;
+  full[dim + 1] = count;
+  merged[dim] = dims[dim] * count;
+  return op.finish(op.reshape(op.broadcast(op.reshape(x, wide), full), merged));
+}
+
+//===----------------------------------------------------------------------===//
+// Orders along a dimension
+//===----------------------------------------------------------------------===//
+
+static LogicalResult convertFlip(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  SmallVector<int64_t> dims;
+  for (int64_t dim : op.has("dims") ? op.integers("dims") : SmallVector<int64_t>())
+    dims.push_back(op.wrapDim(dim, x.rank()));
+  if (op.node.op().starts_with("aten.fliplr"))
+    dims = {1};
+  if (op.node.op().starts_with("aten.flipud"))
+    dims = {0};
+  return op.finish(op.reverse(x, dims));
+}
+
+static LogicalResult convertRoll(Op &op) {
+  Tensor x = op.tensor("self");
+  Dims shifts = op.sizes("shifts");
+  SmallVector<int64_t> dims = op.integers("dims", SmallVector<int64_t>());
+  if (!x)
+    return failure();
+  Dims shape = x.dims();
+  bool isFlat = dims.empty();
+  if (isFlat) {
+    x = op.flatten(x, 0, x.rank() - 1);
+    dims = {0};
+  }
+  if (shifts.size() != dims.size())
+    return op.error("has shifts and dims of different number");
+  for (auto [shift, given] : llvm::zip(shifts, dims)) {
+    int64_t dim = op.wrapDim(given, x.rank());
+    if (!x || op.isBad())
+      return failure();
+    AffineExpr size = x.dim(dim), zero = op.constant(0);
+    if (graph::asConstant(size) == 0 || graph::asConstant(shift) == 0)
+      continue;
+    // The last `back` elements come first.
+    AffineExpr back = graph::normalize(shift % size);
+    if (!graph::asConstant(size) && graph::asConstant(shift)) {
+      int64_t s = *graph::asConstant(shift);
+      if (!op.isLessEqual(op.constant(std::abs(s)), size).value_or(false))
+        return op.unsupported("by more than a symbolic size may be");
+      back = s >= 0 ? op.constant(s) : size + s;
+    }
+    if (graph::asConstant(back) == 0)
+      continue;
+    AffineExpr front = graph::normalize(size - back);
+    x = op.concat({op.slice(x, dim, front, back), op.slice(x, dim, zero, front)}, dim);
+  }
+  return op.finish(isFlat ? op.reshape(x, shape) : x);
+}
+
+//===----------------------------------------------------------------------===//
+// Strides
+//===----------------------------------------------------------------------===//
+
+/// The diagonal as a gather at two equal coordinates.
+static LogicalResult convertDiagonal(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t offset = op.integer("offset", 0);
+  int64_t a = op.dim("dim1", x.rank(), 0), b = op.dim("dim2", x.rank(), 1);
+  if (op.isBad() || a == b)
+    return op.isBad() ? failure() : op.error("names one dimension twice");
+  AffineExpr rows = graph::normalize(x.dim(a) + std::min<int64_t>(offset, 0));
+  AffineExpr columns = graph::normalize(x.dim(b) - std::max<int64_t>(offset, 0));
+  AffineExpr length = op.isLessEqual(rows, columns).value_or(true) ? rows : columns;
+  if (op.isLessEqual(length, op.constant(0)).value_or(false))
+    length = op.constant(0);
+  auto ramp = [&](int64_t start) {
+    return op.generate(ScalarType::Long, ScalarType::Long, {length},
+                       [&](Scalars &s, ValueRange) { return s.add(op.index(s, 0), s.integer(start)); });
+  };
+  Dims dims;
+  SmallVector<int64_t> coords(x.rank());
+  for (int64_t i = 0; i < x.rank(); ++i)
+    if (i != a && i != b) {
+      coords[i] = dims.size();
+      dims.push_back(x.dim(i));
+    }
+  int64_t last = dims.size();
+  dims.push_back(length);
+  coords[a] = -1;
+  coords[b] = -2;
+  Operand row(ramp(std::max<int64_t>(-offset, 0)), {last}), column(ramp(std::max<int64_t>(offset, 0)), {last});
+  return op.finish(op.gather(x, {row, column}, coords, dims));
+}
+
+/// Windows of `size` along a dimension, `step` apart, as a new last dimension.
+static LogicalResult convertUnfold(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t dim = op.dim("dimension", x.rank()), size = op.integer("size"), step = op.integer("step");
+  if (op.isBad() || step < 1 || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("needs a positive step and a dimension");
+  Dims dims = x.dims();
+  dims[dim] = graph::normalize((dims[dim] - size).floorDiv(step) + 1);
+  dims.push_back(op.constant(size));
+  int64_t last = x.rank();
+  Tensor position = op.generate(ScalarType::Long, ScalarType::Long, {dims[dim], dims[last]}, [&](Scalars &s, ValueRange) {
+    return s.add(s.mul(op.index(s, 0), s.integer(step)), op.index(s, 1));
+  });
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {Operand(position, {dim, last})}, coords, dims));
+}
+
+/// Views of memory by strides, read from the base in its own row-major order.
+static LogicalResult convertAsStrided(Op &op) {
+  Tensor x = op.tensor("self");
+  Dims sizes = op.sizes("size"), strides = op.sizes("stride");
+  AffineExpr offset = op.size("storage_offset", op.constant(0));
+  const TensorMeta *meta = op.argumentMeta("self");
+  if (op.isBad() || !meta || strides.size() != sizes.size())
+    return op.isBad() ? failure() : op.error("has sizes and strides of different number");
+  // The base's elements lie in memory by its strides; only an order without gaps is known here.
+  SmallVector<int64_t> order = upTo(x.rank());
+  auto strideOf = [&](int64_t d) { return meta->strides[d].isStatic() ? meta->strides[d].value : -1; };
+  if (llvm::any_of(order, [&](int64_t d) { return strideOf(d) < 0; }) || !x.type().hasStaticShape() ||
+      !meta->storageOffset.isStatic() || meta->storageOffset.value != 0)
+    return op.unsupported("on a base with symbolic strides or an offset");
+  llvm::sort(order, [&](int64_t a, int64_t b) { return std::pair(-strideOf(a), a) < std::pair(-strideOf(b), b); });
+  int64_t expected = 1;
+  for (int64_t d : llvm::reverse(order)) {
+    if (x.type().getDimSize(d) != 1 && strideOf(d) != expected)
+      return op.unsupported("on a base with gaps in memory");
+    expected *= x.type().getDimSize(d);
+  }
+  Tensor memory = op.permute(x, order);
+  // A view without gaps of the same size is a permutation of another shape.
+  SmallVector<int64_t> viewOrder = upTo(sizes.size());
+  llvm::sort(viewOrder, [&](int64_t a, int64_t b) {
+    return std::pair(-graph::asConstant(strides[a]).value_or(0), a) <
+           std::pair(-graph::asConstant(strides[b]).value_or(0), b);
+  });
+  bool isDense = graph::asConstant(offset) == 0;
+  Dims stored;
+  AffineExpr running = op.constant(1);
+  for (int64_t d : llvm::reverse(viewOrder)) {
+    isDense &= graph::asConstant(sizes[d]) == 1 || strides[d] == graph::normalize(running);
+    running = running * sizes[d];
+  }
+  isDense &= graph::normalize(running) == graph::numElements(x.value.getType());
+  if (isDense) {
+    SmallVector<int64_t> back(viewOrder.size());
+    for (auto [i, d] : llvm::enumerate(viewOrder)) {
+      stored.push_back(sizes[d]);
+      back[d] = i;
+    }
+    return op.finish(op.permute(op.reshape(memory, stored), back));
+  }
+  Tensor flat = op.flatten(memory, 0, memory.rank() - 1);
+  if (flat.rank() == 0)
+    flat = op.reshape(flat, {op.constant(1)});
+  Tensor position = op.generate(ScalarType::Long, ScalarType::Long, sizes, [&](Scalars &s, ValueRange) {
+    Value sum = op.sizeValue(s, offset);
+    for (auto [d, stride] : llvm::enumerate(strides))
+      sum = s.add(sum, s.mul(op.index(s, d), op.sizeValue(s, stride)));
+    return sum;
+  });
+  return op.finish(op.gather(flat, {position}, {-1}, sizes));
+}
+
+void populateSlicing(ConverterTable &t) {
+  t["aten.slice"] = t["aten.slice_copy"] = convertSlice;
+  t["aten.select"] = t["aten.select_copy"] = convertSelect;
+  t["aten.narrow"] = t["aten.narrow_copy"] = convertNarrow;
+  t["aten.slice_scatter"] = convertSliceScatter;
+  t["aten.select_scatter"] = convertSelectScatter;
+  t["aten.split"] = t["aten.split_with_sizes"] = t["aten.split_copy"] = t["aten.split_with_sizes_copy"] = convertSplit;
+  t["aten.chunk"] = convertChunk;
+  t["aten.tensor_split"] = convertTensorSplit;
+  t["aten.unbind"] = t["aten.unbind_copy"] = convertUnbind;
+  t["aten.cat"] = t["aten.concat"] = t["aten.concatenate"] = convertCat;
+  t["aten.stack"] = convertStack;
+  t["aten.repeat"] = t["aten.tile"] = convertRepeat;
+  t["aten.repeat_interleave"] = convertRepeatInterleave;
+  t["aten.flip"] = t["aten.fliplr"] = t["aten.flipud"] = convertFlip;
+  t["aten.roll"] = convertRoll;
+  t["aten.diagonal"] = t["aten.diagonal_copy"] = convertDiagonal;
+  t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
+  t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;
+}
+
+} // namespace tenon::torch_export

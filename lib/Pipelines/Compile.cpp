@@ -1,0 +1,342 @@
+//===- Compile.cpp - from a model to a file -------------------------------===//
+#include "tenon/Pipelines/Compile.h"
+#include "Freeze.h"
+#include "dialects/Graph/Transforms/Passes.h"
+#include "tenon/Bundle/Emit.h"
+#include "tenon/Bundle/Link.h"
+#include "tenon/Bundle/Writer.h"
+#include "tenon/Conversion/GraphToKernel.h"
+#include "tenon/Pipelines/Host.h"
+#include "tenon/Target/CPU/LowerKernels.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/FileOutputBuffer.h"
+#include "llvm/Support/ThreadPool.h"
+#include <chrono>
+
+using namespace mlir;
+using namespace tenon;
+
+static constexpr std::pair<Phase, const char *> kPhases[] = {
+    {Phase::Import, "import"},     {Phase::Raise, "raise"}, {Phase::Freeze, "freeze"}, {Phase::Quantize, "quantize"},
+    {Phase::Derive, "derive"},     {Phase::Simplify, "simplify"}, {Phase::Form, "form"}, {Phase::Lower, "lower"},
+    {Phase::Plan, "plan"},         {Phase::Host, "host"},   {Phase::Package, "package"}};
+
+StringRef tenon::phaseName(Phase phase) { return kPhases[static_cast<int>(phase)].second; }
+
+std::optional<Phase> tenon::parsePhase(StringRef name) {
+  for (auto [phase, text] : kPhases)
+    if (name == text)
+      return phase;
+  return std::nullopt;
+}
+
+std::string tenon::phaseNames() {
+  std::string result;
+  for (auto [phase, text] : kPhases)
+    result += (result.empty() ? "" : ", ") + std::string(text);
+  return result;
+}
+
+std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
+  return llvm::StringSwitch<std::optional<EmitKind>>(name)
+      .Case("bundle", EmitKind::Bundle)
+      .Case("obj", EmitKind::Object)
+      .Case("so", EmitKind::SharedObject)
+      .Case("mlir", EmitKind::MLIR)
+      .Case("llvm", EmitKind::LLVM)
+      .Case("asm", EmitKind::Assembly)
+      .Default(std::nullopt);
+}
+
+void tenon::buildGraphPipeline(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(graph::createSinkPermutesPass());       // changes of layout between convolutions cancel
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(graph::createDecomposeContractsPass()); // what kernels for products do not take
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createSymbolDCEPass());                 // weights that freezing has made superfluous
+}
+
+namespace {
+/// One target of the file: from formed kernels on, each has a module of its own.
+struct Variant {
+  target::CPUAttr cpu;
+  OwningOpRef<ModuleOp> module;
+  std::vector<std::pair<std::string, std::string>> objects; ///< name, bytes (or text)
+};
+
+class Compilation {
+public:
+  Compilation(ModuleOp module, WeightStore &weights, const CompileOptions &options, CompileStatistics *statistics)
+      : module(module), weights(weights), options(options), statistics(statistics) {}
+  LogicalResult run();
+
+private:
+  /// Starts a phase; true when the compilation should end before it does anything.
+  void begin(Phase phase);
+  /// Ends it: times, dumps. True when the output is the IR as it stands.
+  bool end(Phase phase, ModuleOp ir);
+  LogicalResult runPasses(ModuleOp ir, function_ref<void(OpPassManager &)> build);
+  LogicalResult lower(Variant &variant);
+  LogicalResult writeText(StringRef text);
+  LogicalResult writeIR(ModuleOp ir);
+  LogicalResult package(MutableArrayRef<Variant> variants);
+  LogicalResult report(llvm::Error error);
+
+  ModuleOp module;
+  WeightStore &weights;
+  const CompileOptions &options;
+  CompileStatistics *statistics;
+  std::chrono::steady_clock::time_point started;
+};
+} // namespace
+
+LogicalResult Compilation::report(llvm::Error error) {
+  return module.emitError() << llvm::toString(std::move(error));
+}
+
+void Compilation::begin(Phase phase) {
+  started = std::chrono::steady_clock::now();
+  // Shares of the whole time, from measurements of MiniLM and ResNet-50.
+  static constexpr double kShare[] = {0, 0.05, 0.05, 0.1, 0.1, 0.1, 0.15, 0.2, 0.85, 0.87, 0.9};
+  if (options.progress)
+    options.progress(phase, kShare[static_cast<int>(phase)]);
+}
+
+bool Compilation::end(Phase phase, ModuleOp ir) {
+  if (statistics)
+    statistics->seconds.emplace_back(
+        phase, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+  if (llvm::is_contained(options.dumpAfter, phase)) {
+    llvm::errs() << "// after " << phaseName(phase) << "\n";
+    ir->print(llvm::errs());
+  }
+  return options.stopAfter == phase;
+}
+
+LogicalResult Compilation::writeText(StringRef text) {
+  auto buffer = llvm::FileOutputBuffer::create(options.output, text.size());
+  if (!buffer)
+    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(buffer.takeError());
+  llvm::copy(text, reinterpret_cast<char *>((*buffer)->getBufferStart()));
+  if (llvm::Error error = (*buffer)->commit())
+    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(std::move(error));
+  return success();
+}
+
+LogicalResult Compilation::writeIR(ModuleOp ir) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  ir->print(stream, OpPrintingFlags().enableDebugInfo(options.emit == EmitKind::MLIR, /*prettyForm=*/false));
+  return writeText(stream.str());
+}
+
+LogicalResult Compilation::runPasses(ModuleOp ir, function_ref<void(OpPassManager &)> build) {
+  PassManager pm(ir.getContext());
+  pm.enableVerifier(false); // phases verify at their ends
+  build(pm);
+  return pm.run(ir);
+}
+
+/// Kernels to machine code. The loops are written in one module, then dealt out by size, so that all processors have
+/// LLVM work; each part is translated into a context of its own.
+LogicalResult Compilation::lower(Variant &variant) {
+  MLIRContext *context = module.getContext();
+  Location loc = module.getLoc();
+  context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
+                       vector::VectorDialect>();
+  OwningOpRef<ModuleOp> loops = ModuleOp::create(loc);
+  if (failed(cpu::emitKernels(*variant.module, *loops, variant.cpu)))
+    return failure();
+  if (failed(runPasses(*loops, [&](OpPassManager &pm) {
+        cpu::buildKernelToLLVMPipeline(pm, variant.cpu.getHasFMA(), variant.cpu.getHasF16C());
+      })))
+    return failure();
+
+  // Every kernel is a part of its own: the same kernel gives the same bytes whatever else the model holds.
+  SmallVector<OwningOpRef<ModuleOp>> parts;
+  SmallVector<std::string> names;
+  for (auto function : llvm::make_early_inc_range(loops->getOps<LLVM::LLVMFuncOp>())) {
+    if (function.isExternal())
+      continue;
+    OwningOpRef<ModuleOp> part = ModuleOp::create(loc);
+    names.push_back(function.getSymName().str());
+    function->moveBefore(part->getBody(), part->getBody()->end());
+    parts.push_back(std::move(part));
+  }
+  if (statistics)
+    statistics->kernels = std::max<unsigned>(statistics->kernels, parts.size());
+  std::vector<std::string> results(parts.size()), errors(parts.size());
+  DialectRegistry registry;
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  context->appendDialectRegistry(registry);
+  context->loadAllAvailableDialects();
+  unsigned threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+  auto work = [&](size_t i) {
+    llvm::LLVMContext llvmContext;
+    std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(*parts[i], llvmContext, names[i]);
+    if (!llvmModule) {
+      errors[i] = "cannot be translated to LLVM IR";
+      return;
+    }
+    EmitOptions emitOptions;
+    llvm::Expected<std::string> result =
+        options.emit == EmitKind::Assembly ? emitAssembly(*llvmModule, variant.cpu, emitOptions)
+        : options.emit == EmitKind::LLVM   ? emitLLVM(*llvmModule, variant.cpu, emitOptions)
+                                           : emitObject(*llvmModule, variant.cpu, emitOptions);
+    if (result)
+      results[i] = std::move(*result);
+    else
+      errors[i] = llvm::toString(result.takeError());
+  };
+  if (threads <= 1) {
+    for (size_t i = 0; i < parts.size(); ++i)
+      work(i);
+  } else {
+    // Long ones first, so that no processor is left with one at the end.
+    SmallVector<size_t> order = llvm::to_vector(llvm::seq<size_t>(0, parts.size()));
+    SmallVector<size_t> sizes;
+    for (auto &part : parts) {
+      size_t ops = 0;
+      part->walk([&](Operation *) { ++ops; });
+      sizes.push_back(ops);
+    }
+    llvm::stable_sort(order, [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+    llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
+    for (size_t i : order)
+      pool.async([&work, i] { work(i); });
+    pool.wait();
+  }
+  LogicalResult status = success();
+  for (auto [name, error] : llvm::zip(names, errors))
+    if (!error.empty())
+      status = module.emitError() << "kernel '" << name << "' " << error;
+  for (auto [name, result] : llvm::zip(names, results))
+    variant.objects.emplace_back(name, std::move(result));
+  return status;
+}
+
+LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
+  BundleOptions bundle;
+  bundle.path = options.output;
+  bundle.producer = options.producer;
+  bundle.modelName = module.getSymName().value_or("").str();
+  bundle.weights = &weights;
+  for (Variant &variant : variants) {
+    SmallVector<ObjectInput> inputs;
+    for (auto &[name, bytes] : variant.objects)
+      inputs.push_back({name, bytes});
+    if (options.emit == EmitKind::Object) {
+      llvm::Expected<std::string> object = linkRelocatable(inputs, variant.cpu);
+      return object ? writeText(*object) : report(object.takeError());
+    }
+    llvm::Expected<std::string> image = linkImage(inputs, variant.cpu);
+    if (!image)
+      return report(image.takeError());
+    if (statistics)
+      statistics->codeBytes += image->size();
+    if (options.emit == EmitKind::SharedObject)
+      return writeText(*image);
+    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image)});
+  }
+  if (llvm::Error error = writeBundle(bundle))
+    return report(std::move(error));
+  return success();
+}
+
+LogicalResult Compilation::run() {
+  if (options.stopAfter == Phase::Import)
+    return writeIR(module);
+  for (Phase phase : {Phase::Raise, Phase::Freeze, Phase::Quantize, Phase::Derive, Phase::Simplify}) {
+    begin(phase);
+    LogicalResult status = success();
+    if (phase == Phase::Raise)
+      status = runPasses(module, [](OpPassManager &pm) {
+        pm.addPass(createCanonicalizerPass());
+        pm.addPass(createCSEPass());
+      });
+    else if (phase == Phase::Freeze)
+      status = freezeConstants(module, weights);
+    else if (phase == Phase::Simplify)
+      status = runPasses(module, buildGraphPipeline);
+    if (failed(status) || failed(verify(module)))
+      return failure();
+    if (end(phase, module))
+      return writeIR(module);
+  }
+
+  // Here the module forks.
+  std::vector<std::string> levels = options.targets;
+  if (levels.empty())
+    levels.push_back("host");
+  std::vector<Variant> variants;
+  for (const std::string &level : levels) {
+    std::string error;
+    target::CPUAttr cpu = target::lookupCPU(module.getContext(), level, error);
+    if (!cpu)
+      return module.emitError() << error;
+    Variant variant;
+    variant.cpu = cpu;
+    variant.module = cast<ModuleOp>(module->clone());
+    (*variant.module)->setAttr("target.cpu", cpu);
+    variants.push_back(std::move(variant));
+  }
+  if (variants.size() > 1 && options.emit != EmitKind::Bundle)
+    return module.emitError("only a .tenon file can hold more than one target");
+  for (Phase phase : {Phase::Form, Phase::Lower, Phase::Plan, Phase::Host}) {
+    begin(phase);
+    for (Variant &variant : variants) {
+      LogicalResult status = success();
+      if (phase == Phase::Form) {
+        status = runPasses(*variant.module, [](OpPassManager &pm) { pm.addPass(createConvertGraphToKernelPass()); });
+      } else if (phase == Phase::Lower) {
+        status = lower(variant);
+      } else if (phase == Phase::Plan) {
+        status = buildPlan(*variant.module, [&](Operation *op) -> std::string {
+          llvm::Expected<uint64_t> digest = weights.digest(cast<graph::WeightOp>(op));
+          if (digest)
+            return std::to_string(*digest);
+          llvm::consumeError(digest.takeError()); // packaging reports it
+          return cast<graph::WeightOp>(op).getSymName().str();
+        });
+      } else {
+        HostOutput kind = options.emit == EmitKind::Assembly ? HostOutput::Assembly
+                          : options.emit == EmitKind::LLVM   ? HostOutput::LLVM
+                                                             : HostOutput::Object;
+        FailureOr<std::string> host = compileHost(*variant.module, kind);
+        status = host;
+        if (succeeded(host))
+          variant.objects.insert(variant.objects.begin(), {"host", std::move(*host)});
+      }
+      if (failed(status) || failed(verify(*variant.module)))
+        return failure();
+    }
+    if (end(phase, *variants.front().module) || (phase == Phase::Plan && options.emit == EmitKind::MLIR))
+      return writeIR(*variants.front().module);
+  }
+  if (options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVM) {
+    std::string text;
+    for (auto &[name, part] : variants.front().objects)
+      text += part;
+    return writeText(text);
+  }
+  begin(Phase::Package);
+  if (failed(package(variants)))
+    return failure();
+  end(Phase::Package, module);
+  return success();
+}
+
+LogicalResult tenon::compile(ModuleOp module, WeightStore &weights, const CompileOptions &options,
+                             CompileStatistics *statistics) {
+  return Compilation(module, weights, options, statistics).run();
+}
