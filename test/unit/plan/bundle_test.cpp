@@ -184,7 +184,7 @@ static void testLinking(MLIRContext &context) {
   CHECK(StringRef(linkError("define void @f() { ret void }", cpu)).contains("tn_image"));
   CHECK(StringRef(linkError("@tn_image = constant i64 0\n define void @more() { ret void }", cpu)).contains("'more'"));
   CHECK(StringRef(linkError("@tn_image = constant i64 0\n"
-                            "define internal void @init() { store volatile i32 1, ptr null\n ret void }\n"
+                            "define internal void @init() { store volatile i32 1, ptr inttoptr (i64 4096 to ptr)\n ret void }\n"
                             "@llvm.global_ctors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 1, "
                             "ptr @init, ptr null }]",
                             cpu))
