@@ -131,7 +131,7 @@ AffineExpr IndexSimplifier::simplify(AffineExpr expr) const {
     AffineExpr factor = divideExactly(term, mod);
     if (!factor)
       continue;
-    AffineExpr partner = normalize(mod.getLHS().floorDiv(mod.getRHS()) * mod.getRHS() * factor);
+    AffineExpr partner = normalize(simplify(mod.getLHS().floorDiv(mod.getRHS())) * mod.getRHS() * factor);
     for (auto [j, other] : llvm::enumerate(terms)) {
       if (i == j || normalize(other) != partner)
         continue;

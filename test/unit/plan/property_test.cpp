@@ -2,10 +2,10 @@
 // A random entry is evaluated twice: value by value, and by running its plan on bytes in the places the plan chose. A
 // kernel is a hash of all its inputs, so that one wrong byte shows. Prints the seed of what fails.
 #include "dialects/Plan/Transforms/Lifetimes.h"
-#include "tenon/InitAll.h"
-#include "tenon/Pipelines/Host.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "tenon/InitAll.h"
+#include "tenon/Pipelines/Host.h"
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -319,8 +319,7 @@ private:
         out += results + " = graph.use_weight @" + op.symbolName + " : " + types(block, op.results) + "\n";
         break;
       case Op::Scan: {
-        ArrayRef<int> all(op.operands), carry = all.take_front(op.carries),
-                                        xs = all.slice(op.carries, op.xs),
+        ArrayRef<int> all(op.operands), carry = all.take_front(op.carries), xs = all.slice(op.carries, op.xs),
                                         captures = all.drop_front(op.carries + op.xs);
         auto group = [&](ArrayRef<int> values) {
           return values.empty() ? std::string("()") : "(" + names(values) + " : " + types(block, values) + ")";
@@ -328,8 +327,9 @@ private:
         std::string inner = prefix + std::to_string(op.results.empty() ? 0 : op.results[0]) + "_", arguments;
         for (int a = 0; a < op.body->arguments; ++a)
           arguments += (a ? ", %" : "%") + inner + std::to_string(a) + ": " + op.body->values[a].text();
-        out += results + " = graph.scan " + (op.reverse ? "reverse " : "") + "carry" + group(carry) + " xs" + group(xs) +
-               " captures" + group(captures) + " -> (" + types(block, op.results) + ") {\n^bb0(" + arguments + "):\n";
+        out += results + " = graph.scan " + (op.reverse ? "reverse " : "") + "carry" + group(carry) + " xs" +
+               group(xs) + " captures" + group(captures) + " -> (" + types(block, op.results) + ") {\n^bb0(" +
+               arguments + "):\n";
         printBlock(*op.body, inner, out);
         std::string yielded;
         for (int v : op.body->results)
@@ -441,8 +441,8 @@ private:
 /// Runs a plan on bytes.
 class Machine {
 public:
-  Machine(plan::FuncOp func, ArrayRef<int64_t> symbols) : func(func), module(func->getParentOfType<ModuleOp>()),
-                                                          symbols(symbols) {
+  Machine(plan::FuncOp func, ArrayRef<int64_t> symbols)
+      : func(func), module(func->getParentOfType<ModuleOp>()), symbols(symbols) {
     func.walk([&](plan::AllocOp alloc) { byId[alloc.getId()] = alloc; });
     int64_t arena = 0;
     func.walk([&](plan::AllocOp alloc) { arena = std::max(arena, endOf(alloc)); });
@@ -717,9 +717,8 @@ int main(int argc, char **argv) {
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
   // Remarks about copied variables are not what is tested here.
-  context.getDiagEngine().registerHandler([](Diagnostic &diag) {
-    return success(diag.getSeverity() == DiagnosticSeverity::Remark);
-  });
+  context.getDiagEngine().registerHandler(
+      [](Diagnostic &diag) { return success(diag.getSeverity() == DiagnosticSeverity::Remark); });
   for (uint64_t seed = first; seed < first + count; ++seed)
     if (testProgram(context, seed, seed % 5 == 0))
       return 1;
