@@ -46,6 +46,7 @@ static Expected<std::unique_ptr<TargetMachine>> makeMachine(target::CPUAttr cpu,
   TargetOptions options;
   options.FunctionSections = true;
   options.DataSections = true;
+  options.UseInitArray = true; // code that runs at load time must be seen, to be refused
   auto level = CodeGenOpt::getLevel(optLevel).value_or(CodeGenOptLevel::Default);
   std::unique_ptr<TargetMachine> machine(target->createTargetMachine(triple, cpu.getCpu(), cpu.getFeatures(), options,
                                                                      Reloc::PIC_, CodeModel::Small, level));

@@ -1,8 +1,8 @@
 //===- Link.cpp - objects to an image -------------------------------------===//
 #include "tenon/Bundle/Link.h"
-#include "tenon/Bundle/Emit.h"
 #include "lld/Common/CommonLinkerContext.h"
 #include "lld/Common/Driver.h"
+#include "tenon/Bundle/Emit.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Object/ELF.h"
 #include "llvm/Support/FileSystem.h"
@@ -83,13 +83,12 @@ static Expected<std::string> runLinker(ArrayRef<ObjectInput> objects, target::CP
   return (*image)->getBuffer().str();
 }
 
-Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CPUAttr cpu,
-                                       const LinkOptions &options) {
-  SmallVector<const char *> arguments{
-      "-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu", "--build-id=none", "--threads=1",
-      "--fatal-warnings", "--error-limit=0",
-      // No code that shares a page with data, at any page size; nothing resolved late.
-      "-z", "separate-code", "-z", "max-page-size=65536", "-z", "noexecstack", "-z", "text", "-z", "now"};
+Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CPUAttr cpu, const LinkOptions &options) {
+  SmallVector<const char *> arguments{"-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu",
+                                      "--build-id=none", "--threads=1", "--fatal-warnings", "--error-limit=0",
+                                      // No code that shares a page with data, at any page size; nothing resolved late.
+                                      "-z", "separate-code", "-z", "max-page-size=65536", "-z", "noexecstack", "-z",
+                                      "text", "-z", "now"};
   if (!options.keepSymbols)
     arguments.push_back("--strip-all");
   Expected<std::string> image = runLinker(objects, cpu, arguments);

@@ -77,7 +77,8 @@ template <typename T> struct Matrix {
 } // namespace
 
 template <typename T>
-static void packAs(ArrayRef<uint8_t> sourceBytes, RankedTensorType type, kernel::LayoutAttr layout, uint8_t *destBytes) {
+static void packAs(ArrayRef<uint8_t> sourceBytes, RankedTensorType type, kernel::LayoutAttr layout,
+                   uint8_t *destBytes) {
   ArrayRef<int64_t> order = layout.getOrder();
   std::vector<int64_t> nAt = offsetsOf(type, order.take_front(layout.getN()));
   std::vector<int64_t> kAt = offsetsOf(type, order.drop_front(layout.getN()));

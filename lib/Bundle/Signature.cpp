@@ -133,7 +133,8 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
     symbols.push_back(
         file::CreateSymbolDirect(builder, symbol.getName().str().c_str(), symbol.getMin(), symbol.getMax()));
   }
-  auto inputs = writePorts(builder, func.getInputs(), "input"), outputs = writePorts(builder, func.getOutputs(), "output");
+  auto inputs = writePorts(builder, func.getInputs(), "input"),
+       outputs = writePorts(builder, func.getOutputs(), "output");
   auto indices = [&](ArrayAttr names) {
     std::vector<uint32_t> list;
     for (Attribute name : names)

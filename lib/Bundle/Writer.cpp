@@ -24,8 +24,8 @@ struct Segment {
   file::SegmentKind kind = file::SegmentKind::Image;
   uint64_t bytes = 0, offset = 0, hash = 0;
   std::vector<uint64_t> chunkHashes;
-  ModuleOp plan = {};  // constants
-  StringRef image;     // code
+  ModuleOp plan = {}; // constants
+  StringRef image;    // code
 };
 
 class BundleWriter {
@@ -241,8 +241,8 @@ Error BundleWriter::run() {
       return error;
     llvm::parallelFor(0, segment.chunkHashes.size(), [&](size_t i) {
       uint64_t at = i * uint64_t(TN_CONSTANTS_CHUNK_BYTES);
-      segment.chunkHashes[i] = XXH3_64bits(
-          place.data() + at, std::min<uint64_t>(TN_CONSTANTS_CHUNK_BYTES, segment.bytes - at));
+      segment.chunkHashes[i] =
+          XXH3_64bits(place.data() + at, std::min<uint64_t>(TN_CONSTANTS_CHUNK_BYTES, segment.bytes - at));
     });
   }
   FlatBufferBuilder header = buildHeader();

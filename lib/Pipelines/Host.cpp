@@ -3,11 +3,11 @@
 #include "dialects/Plan/Transforms/Lifetimes.h"
 #include "dialects/Rt/IR/RtDialect.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
-#include "tenon/Conversion/PlanToRt.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "llvm/IR/Module.h"
 
 using namespace mlir;
@@ -30,7 +30,8 @@ FailureOr<std::string> tenon::compileHost(ModuleOp module, HostOutput output) {
   if (!cpu)
     return module.emitError("module has no 'target.cpu'");
   MLIRContext *context = module.getContext();
-  context->loadDialect<rt::RtDialect, LLVM::LLVMDialect, cf::ControlFlowDialect, scf::SCFDialect, arith::ArithDialect>();
+  context
+      ->loadDialect<rt::RtDialect, LLVM::LLVMDialect, cf::ControlFlowDialect, scf::SCFDialect, arith::ArithDialect>();
   // Only the plans and what they name: kernels may be large, and stay where they are.
   OwningOpRef<ModuleOp> host = ModuleOp::create(module.getLoc());
   OpBuilder builder = OpBuilder::atBlockEnd(host->getBody());

@@ -23,7 +23,9 @@ void KernelDialect::initialize() {
 }
 
 int64_t LayoutAttr::getBytes(RankedTensorType type) const {
-  int64_t element = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  auto complex = dyn_cast<ComplexType>(type.getElementType());
+  Type part = complex ? complex.getElementType() : type.getElementType();
+  int64_t element = (complex ? 2 : 1) * llvm::divideCeil(part.getIntOrFloatBitWidth(), 8);
   if (getWidth() == 0)
     return type.getNumElements() * element;
   int64_t n = 1, k = 1;

@@ -134,8 +134,8 @@ private:
   /// Two ops may name one root: the address of output 3 is the same each time.
   static bool sameRoot(Value a, Value b) {
     Operation *x = a.getDefiningOp(), *y = b.getDefiningOp();
-    return x == y || (x->getName() == y->getName() && !isa<AllocOp>(x) &&
-                      x->getAttrDictionary() == y->getAttrDictionary());
+    return x == y ||
+           (x->getName() == y->getName() && !isa<AllocOp>(x) && x->getAttrDictionary() == y->getAttrDictionary());
   }
 
   bool isNeverNegative(AffineExpr expr) {

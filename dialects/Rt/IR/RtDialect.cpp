@@ -34,7 +34,8 @@ constexpr Field kFields[] = {
 };
 
 #define TN_FIELD(STRUCT, FIELD, KIND)                                                                                  \
-  static_assert(sizeof(std::declval<STRUCT>().FIELD) == sizeOf(KIND), #STRUCT "." #FIELD " has another size in abi.h");
+  static_assert(sizeof(std::declval<STRUCT>().FIELD) == sizeOf(KIND), #STRUCT "." #FIELD " has another size in "       \
+                                                                                         "abi.h");
 #include "dialects/Rt/IR/Abi.def"
 
 /// End of a struct whose fields lie one after the other, each aligned to its size; 0 when a field is elsewhere.

@@ -2,16 +2,16 @@
 #ifndef TENON_BUNDLE_WRITER_H
 #define TENON_BUNDLE_WRITER_H
 
-#include "tenon/Bundle/Pack.h"
 #include "dialects/Target/IR/TargetDialect.h"
+#include "tenon/Bundle/Pack.h"
 
 namespace tenon {
 
 /// One way to run the program.
 struct BundleVariant {
-  mlir::ModuleOp plan;   // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
+  mlir::ModuleOp plan; // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
   target::CPUAttr cpu;
-  std::string image;     // what linkImage gave
+  std::string image; // what linkImage gave
 };
 
 struct BundleOptions {

@@ -16,7 +16,7 @@ enum ExitStatus { Done = 0, Failed = 1, Unsupported = 3 };
 struct CompileCommand {
   std::string model, output;
   std::vector<std::string> targets; ///< as written: "cpu", "cpu:portable", "cpu:x86-64-v3"
-  std::string emit = "bundle", stopAfter;
+  std::string emit = "tenon", stopAfter;
   std::vector<std::string> dumpIR;
   unsigned threads = 0; ///< 0: all processors
   std::string entry = "main";

@@ -57,8 +57,8 @@ private:
   struct Scope {
     const BlockPlan *plan;
     explicit Scope(const BlockPlan *plan) : plan(plan) {}
-    DenseMap<Value, Place> places;          // of roots whose place is given
-    DenseMap<int, Value> classBuffers;      // of the others
+    DenseMap<Value, Place> places;                                 // of roots whose place is given
+    DenseMap<int, Value> classBuffers;                             // of the others
     std::function<Value(const BlockPlan::Class &, Location)> home; // buffers of classes that are not in the arena
   };
 
@@ -140,8 +140,9 @@ plan::ConstantOp ModuleState::getConstant(Operation *source, RankedTensorType ty
     // Equal bytes under another shape are told apart; constants are small.
     key = "value " + print(value);
   } else {
-    weight = isa<graph::WeightOp>(source) ? cast<graph::WeightOp>(source)
-                                          : symbols.lookup<graph::WeightOp>(cast<graph::UseWeightOp>(source).getWeight());
+    weight = isa<graph::WeightOp>(source)
+                 ? cast<graph::WeightOp>(source)
+                 : symbols.lookup<graph::WeightOp>(cast<graph::UseWeightOp>(source).getWeight());
     bool isNamed = weight.getSource().getKind() == "owned" || weight.getSource().getKind() == "seed";
     key = weightKey ? weightKey(weight)
                     : "source " + print(weight.getSource()) + print(weight.getTypeAttr()) +
@@ -160,8 +161,8 @@ plan::ConstantOp ModuleState::getConstant(Operation *source, RankedTensorType ty
   while (symbols.lookup(name))
     name += "_";
   entry = plan::ConstantOp::create(builder, source->getLoc(), name, constantBytes, bytes, type,
-                                   weight ? FlatSymbolRefAttr::get(weight.getSymNameAttr()) : FlatSymbolRefAttr(), value,
-                                   layout);
+                                   weight ? FlatSymbolRefAttr::get(weight.getSymNameAttr()) : FlatSymbolRefAttr(),
+                                   value, layout);
   constantBytes = llvm::alignTo(constantBytes + bytes, plan::kBufferAlign);
   return entry;
 }
@@ -204,7 +205,8 @@ Place EntryWriter::placeOf(Scope &scope, Value value) {
   Value &buffer = scope.classBuffers[cls];
   if (!buffer) {
     const BlockPlan::Class &c = scope.plan->classes[cls];
-    buffer = c.home == Home::Arena ? alloc(root.getLoc(), plan::byteSize(root.getType())) : scope.home(c, root.getLoc());
+    buffer =
+        c.home == Home::Arena ? alloc(root.getLoc(), plan::byteSize(root.getType())) : scope.home(c, root.getLoc());
   }
   return {buffer, nullptr, {}};
 }
@@ -260,8 +262,8 @@ void EntryWriter::writeChecks(graph::AssertDimOp op) {
     auto [a, b] = pair;
     if (a == b)
       continue;
-    int32_t site = state.addSite(/*TN_BAD_SHAPE*/ 7,
-                                 "dimension " + std::to_string(i) + " has size {0} but must have size {1}", op.getLoc());
+    int32_t site = state.addSite(
+        /*TN_BAD_SHAPE*/ 7, "dimension " + std::to_string(i) + " has size {0} but must have size {1}", op.getLoc());
     plan::CheckOp::create(builder, op.getLoc(), plan::makeExpr(a), plan::makeExpr(b), site);
   }
 }
@@ -287,9 +289,8 @@ void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
 
   auto sliceBytes = [&](Value stacked) {
     graph::Dims dims = graph::getDims(stacked.getType());
-    return graph::normalize(
-        graph::product(ArrayRef(dims).drop_front(), func.getContext()) *
-        plan::elementBytes(cast<RankedTensorType>(stacked.getType()).getElementType()));
+    return graph::normalize(graph::product(ArrayRef(dims).drop_front(), func.getContext()) *
+                            plan::elementBytes(cast<RankedTensorType>(stacked.getType()).getElementType()));
   };
   SmallVector<Value> stacks, finals(carryCount), temps(carryCount), inits(carryCount);
   for (Value result : scan.getResults().drop_front(carryCount))
@@ -304,8 +305,16 @@ void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
     finals[c] = bufferOf(scope, result, loc);
     if (kind == CarryPlan::PingPong || kind == CarryPlan::PingPongCopy)
       temps[c] = graph::asConstant(count) == 1 ? finals[c] : alloc(loc, bytes);
-    if (finals[c] != inits[c])
-      copy(loc, inits[c], finals[c], bytes * isEmpty);
+    // The initial value of a scan inside a scan may be in the final buffer already, but not at the outer first step.
+    Value init = inits[c];
+    AffineExpr needed = isEmpty;
+    for (auto either = init.getDefiningOp<plan::ChooseOp>(); either && either.getOther() == finals[c];
+         either = init.getDefiningOp<plan::ChooseOp>()) {
+      needed = needed * constant(1).floorDiv(either.getCondition().getValue() + 1);
+      init = either.getZero();
+    }
+    if (finals[c] != init)
+      copy(loc, init, finals[c], bytes * needed);
   }
 
   auto loop = plan::LoopOp::create(builder, loc, plan::makeExpr(count));
@@ -335,13 +344,16 @@ void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
       nextHome[c] = choose(loc, parity, finals[c], temps[c]);
       break;
     }
-    if (current != inits[c])
+    if (graph::asConstant(count) == 1)
+      current = inits[c]; // there is no later step
+    else if (current != inits[c])
       current = choose(loc, step, inits[c], current);
     inner.places[block.getArgument(c)] = {current, nullptr, {}};
   }
   for (auto [i, xs] : llvm::enumerate(scan.getXs())) {
     AffineExpr bytes = sliceBytes(xs);
-    inner.places[block.getArgument(carryCount + i)] = {view(loc, bufferOf(scope, xs, loc), at * bytes, bytes), nullptr, {}};
+    inner.places[block.getArgument(carryCount + i)] = {
+        view(loc, bufferOf(scope, xs, loc), at * bytes, bytes), nullptr, {}};
   }
   for (auto [i, capture] : llvm::enumerate(scan.getCaptures()))
     inner.places[block.getArgument(carryCount + scan.getXs().size() + i)] = placeOf(scope, capture);
@@ -469,8 +481,9 @@ LogicalResult EntryWriter::run() {
     return statePort(loc, variableOf(argument), argument, plan::byteSize(func.getArgumentTypes()[argument]));
   };
   for (auto [argument, slot] : llvm::zip(func.getArguments(), shape.arguments))
-    scope.places[argument] = {slot.isState ? stateBuffer(slot.index)
-                                           : port<plan::InputOp>(loc, 0, slot.index, plan::byteSize(argument.getType())),
+    scope.places[argument] = {slot.isState
+                                  ? stateBuffer(slot.index)
+                                  : port<plan::InputOp>(loc, 0, slot.index, plan::byteSize(argument.getType())),
                               nullptr,
                               {}};
   auto outputBuffer = [&](unsigned index) {
@@ -510,7 +523,8 @@ LogicalResult EntryWriter::run() {
   for (auto [value, slot] : llvm::zip(returned, shape.results)) {
     if (!isProduced(value))
       continue;
-    Value source = bufferOf(scope, value, loc), dest = slot.isState ? stateBuffer(slot.index) : outputBuffer(slot.index);
+    Value source = bufferOf(scope, value, loc),
+          dest = slot.isState ? stateBuffer(slot.index) : outputBuffer(slot.index);
     if (source != dest)
       copy(loc, source, dest, plan::byteSize(value.getType()));
   }

@@ -40,7 +40,7 @@ struct BlockPlan {
   };
   std::vector<Tracked> values;
   std::vector<Class> classes;
-  llvm::DenseMap<mlir::Value, int> indexOf;      // of roots
+  llvm::DenseMap<mlir::Value, int> indexOf;       // of roots
   llvm::DenseMap<mlir::Value, mlir::Value> roots; // views -> what they view
   llvm::DenseMap<mlir::Operation *, int> numbers;
   std::vector<mlir::Operation *> ops; // by number; [0] is null

@@ -20,9 +20,7 @@ class Arithmetic {
 public:
   Arithmetic(OpBuilder &builder, Location loc, bool isChecked) : builder(builder), loc(loc), isChecked(isChecked) {}
 
-  Value constant(int64_t value) {
-    return arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(value));
-  }
+  Value constant(int64_t value) { return arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(value)); }
   Value symbol(unsigned index) { return rt::SymbolOp::create(builder, loc, builder.getI64Type(), index); }
 
   Value add(Value a, Value b) {
@@ -170,8 +168,8 @@ private:
     });
     func.walk([&](plan::AllocOp alloc) {
       if (alloc.getOffset()) {
-        fixed = std::max<int64_t>(fixed, llvm::alignTo(*alloc.getOffset() + *alloc.getBytes().getConstant(),
-                                                       plan::kBufferAlign));
+        fixed = std::max<int64_t>(
+            fixed, llvm::alignTo(*alloc.getOffset() + *alloc.getBytes().getConstant(), plan::kBufferAlign));
       } else if (!covered.contains(alloc.getId())) {
         Value end = endOf(alloc, math);
         most = most ? math.max(most, end) : end;
@@ -318,8 +316,7 @@ private:
       rt::RunOp::create(builder, loc, callee, operands, site, tiles, scratch);
     };
     auto runOnThreads = [&] {
-      rt::ParallelOp::create(builder, loc, callee, operands, site, tiles,
-                             math.expr(call.getScratchBytes().getValue()));
+      rt::ParallelOp::create(builder, loc, callee, operands, site, tiles, math.expr(call.getScratchBytes().getValue()));
     };
     // What is known now decides now; the rest is decided by each call.
     std::optional<int64_t> fixedTiles = graph::asConstant(tilesExpr);

@@ -1,13 +1,13 @@
 //===- RtToLLVM.cpp - calls -> LLVM's dialect -----------------------------===//
 // Structured control flow becomes branches first; then a call that can fail can leave the function from anywhere.
 #include "dialects/Rt/IR/RtDialect.h"
-#include "tenon/Conversion/PlanToRt.h"
-#include "tenon/abi.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "tenon/Conversion/PlanToRt.h"
+#include "tenon/abi.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_CONVERTRTTOLLVMPASS
@@ -104,7 +104,9 @@ LogicalResult FuncLowering::lower(Operation *op) {
     op->getResult(0).replaceAllUsesWith(value);
     op->erase();
   };
-  auto port = [&](StringRef field, int64_t index) { replace(load(loc, pointer, slot(loc, loadField(loc, field), index))); };
+  auto port = [&](StringRef field, int64_t index) {
+    replace(load(loc, pointer, slot(loc, loadField(loc, field), index)));
+  };
   if (auto input = dyn_cast<rt::InputOp>(op)) {
     port("inputs", input.getIndex());
   } else if (auto output = dyn_cast<rt::OutputOp>(op)) {
@@ -140,10 +142,10 @@ LogicalResult FuncLowering::lower(Operation *op) {
     Value args = writeSlots(loc, parallel.getOperands_(), parallel.getSite());
     Value kernel = LLVM::AddressOfOp::create(builder, loc, declareKernel(module, parallel.getKernel()));
     Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "parallel"));
-    auto type = LLVM::LLVMFunctionType::get(
-        builder.getI32Type(), {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
-    auto call = LLVM::CallOp::create(builder, loc, type,
-                                     ValueRange{callee, frame, kernel, args, parallel.getTiles(), parallel.getScratch()});
+    auto type = LLVM::LLVMFunctionType::get(builder.getI32Type(),
+                                            {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
+    auto call = LLVM::CallOp::create(
+        builder, loc, type, ValueRange{callee, frame, kernel, args, parallel.getTiles(), parallel.getScratch()});
     leaveOnFailure(op, call.getResult());
     op->erase();
   } else if (auto fail = dyn_cast<rt::FailOp>(op)) {
@@ -174,8 +176,8 @@ LogicalResult FuncLowering::run() {
                             << " are possible";
   builder.setInsertionPoint(func);
   Type result = isRun ? builder.getI32Type() : builder.getI64Type();
-  auto target = LLVM::LLVMFuncOp::create(builder, loc, func.getSymName(), LLVM::LLVMFunctionType::get(result, {pointer}),
-                                         LLVM::Linkage::Internal);
+  auto target = LLVM::LLVMFuncOp::create(builder, loc, func.getSymName(),
+                                         LLVM::LLVMFunctionType::get(result, {pointer}), LLVM::Linkage::Internal);
   target.setDsoLocal(true);
   target.getBody().takeBody(func.getBody());
   Block &entry = target.getBody().front();
@@ -248,8 +250,8 @@ static void writeImage(rt::ImageOp image, ModuleOp module) {
   set("abi_minor_needed", number(16, 0));
   set("table_bytes_needed", number(32, sizeof(tn_rt_table)));
   set("entry_count", number(32, count));
-  set("entries", table ? LLVM::AddressOfOp::create(b, loc, table).getResult()
-                       : LLVM::ZeroOp::create(b, loc, pointer).getResult());
+  set("entries",
+      table ? LLVM::AddressOfOp::create(b, loc, table).getResult() : LLVM::ZeroOp::create(b, loc, pointer).getResult());
   LLVM::ReturnOp::create(b, loc, value);
   image.erase();
 }

@@ -1,11 +1,11 @@
 //===- end_to_end_test.cpp - kernels in order -> .tenon -> runtime --------===//
 // The kernels are written by hand (kernels.c); everything else is the real thing.
+#include "mlir/Parser/Parser.h"
 #include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Writer.h"
 #include "tenon/InitAll.h"
 #include "tenon/Pipelines/Host.h"
 #include "tenon/runtime.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"

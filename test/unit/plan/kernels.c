@@ -41,4 +41,3 @@ int32_t tn_kernel_step(struct tn_frame *frame, const uint64_t *args, int64_t beg
     next[i] = 2 * h[i] + x[i];
   return 0;
 }
-

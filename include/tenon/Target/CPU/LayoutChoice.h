@@ -1,14 +1,30 @@
-//===- LayoutChoice.h - how the generators want constants stored ----------===//
+//===- LayoutChoice.h - how constants are stored for their kernels --------===//
+// Kernel formation attaches these layouts to constant operands; the generators read them. Nothing here depends on the
+// machine: all levels of x86 share one layout.
 #ifndef TENON_TARGET_CPU_LAYOUTCHOICE_H
 #define TENON_TARGET_CPU_LAYOUTCHOICE_H
 
+#include "dialects/Graph/IR/GraphDialect.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
 
 namespace tenon::cpu {
-/// Floats of a panel: one cache line, shared by all x86 levels.
+
+/// Columns of a panel: one cache line of f32.
 inline constexpr int64_t kPanelWidth = 16;
 
-/// The layout in which the constant behind this kernel argument is to be stored; null: as it is.
+/// One filter for each channel: lanes run along channels and nothing is summed over them.
+bool isDepthwise(graph::ConvOp op);
+
+/// Layout of a constant filter: panels of output channels, or [window…, C] for a depthwise convolution. Null when the
+/// filter's sizes are not known.
+kernel::LayoutAttr chooseFilterLayout(graph::ConvOp op);
+
+/// Layout of a constant operand (0 or 1) of a contraction: panels of columns. Null when the operand is not the one with
+/// the columns, or is read in an order that panels do not give; it is then stored plainly.
+kernel::LayoutAttr chooseContractLayout(graph::ContractOp op, unsigned operand);
+
+/// The layout in which the constant behind a kernel's argument is to be stored; null: as it is.
 kernel::LayoutAttr chooseLayout(mlir::BlockArgument argument);
+
 } // namespace tenon::cpu
 #endif

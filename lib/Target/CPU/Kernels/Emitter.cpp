@@ -245,15 +245,44 @@ void Emitter::storeScalar(Value pointer, Type element, Value index, Value value)
   LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, element, index), storageBytes(element));
 }
 
-/// bool vectors are bytes in memory.
-static Value fromStorage(Emitter &e, Type element, Value value) {
-  if (!element.isInteger(1))
+Value Emitter::loadPointer(Value pointer, Value index) {
+  return LLVM::LoadOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext()),
+                              offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
+void Emitter::storePointer(Value pointer, Value index, Value value) {
+  LLVM::StoreOp::create(b, loc, value, offsetPointer(pointer, b.getI64Type(), index), /*alignment=*/8);
+}
+
+/// Type in which masked accesses move an element: LLVM takes masked halves apart and converts each lane by a call.
+static Type maskedType(Type element) {
+  if (element.isF16() || element.isBF16())
+    return IntegerType::get(element.getContext(), 16);
+  return storageType(element);
+}
+
+/// The value to store for one of `element`: bools are bytes, halves moved under a mask are integers.
+static Value toStorage(Emitter &e, Type element, Value value, Type stored) {
+  Type type = e.vectorOf(stored, cast<VectorType>(value.getType()).getNumElements());
+  if (stored == element)
     return value;
+  if (isa<FloatType>(element))
+    return arith::BitcastOp::create(e.b, e.loc, type, value);
+  return arith::ExtUIOp::create(e.b, e.loc, type, value);
+}
+
+/// The reverse.
+static Value fromStorage(Emitter &e, Type element, Value value) {
+  auto type = cast<VectorType>(value.getType());
+  if (type.getElementType() == element)
+    return value;
+  if (isa<FloatType>(element))
+    return arith::BitcastOp::create(e.b, e.loc, e.vectorOf(element, type.getNumElements()), value);
   return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, value, e.zeros(value.getType()));
 }
 
 Value Emitter::loadVector(Value pointer, Type element, Value index, int64_t lanes, Value mask) {
-  VectorType type = vectorOf(storageType(element), lanes);
+  VectorType type = vectorOf(mask ? maskedType(element) : storageType(element), lanes);
   Value address = offsetPointer(pointer, element, index);
   Value value = mask ? LLVM::MaskedLoadOp::create(b, loc, type, address, mask, zeros(type),
                                                   b.getI32IntegerAttr(storageBytes(element)))
@@ -263,9 +292,7 @@ Value Emitter::loadVector(Value pointer, Type element, Value index, int64_t lane
 }
 
 void Emitter::storeVector(Value pointer, Type element, Value index, Value value, Value mask) {
-  int64_t lanes = cast<VectorType>(value.getType()).getNumElements();
-  if (storageType(element) != element)
-    value = arith::ExtUIOp::create(b, loc, vectorOf(storageType(element), lanes), value);
+  value = toStorage(*this, element, value, mask ? maskedType(element) : storageType(element));
   Value address = offsetPointer(pointer, element, index);
   if (mask)
     LLVM::MaskedStoreOp::create(b, loc, value, address, mask, b.getI32IntegerAttr(storageBytes(element)));
@@ -285,7 +312,7 @@ static Value allLanes(Emitter &e, int64_t lanes) {
 
 Value Emitter::gather(Value pointer, Type element, Value indices, Value mask) {
   int64_t lanes = cast<VectorType>(indices.getType()).getNumElements();
-  VectorType type = vectorOf(storageType(element), lanes);
+  VectorType type = vectorOf(maskedType(element), lanes);
   Value value = LLVM::masked_gather::create(b, loc, type, pointersAt(*this, pointer, element, indices),
                                             mask ? mask : allLanes(*this, lanes), ValueRange{zeros(type)},
                                             b.getI32IntegerAttr(storageBytes(element)));
@@ -294,8 +321,7 @@ Value Emitter::gather(Value pointer, Type element, Value indices, Value mask) {
 
 void Emitter::scatter(Value pointer, Type element, Value indices, Value value, Value mask) {
   int64_t lanes = cast<VectorType>(indices.getType()).getNumElements();
-  if (storageType(element) != element)
-    value = arith::ExtUIOp::create(b, loc, vectorOf(storageType(element), lanes), value);
+  value = toStorage(*this, element, value, maskedType(element));
   LLVM::masked_scatter::create(b, loc, value, pointersAt(*this, pointer, element, indices),
                                mask ? mask : allLanes(*this, lanes), b.getI32IntegerAttr(storageBytes(element)));
 }
@@ -343,11 +369,11 @@ Value Emitter::combine(graph::ReduceKind kind, Value x, Value y) {
     bool isMax = kind == graph::ReduceKind::Max;
     if (!isFloat)
       return isMax ? arith::MaxSIOp::create(b, loc, x, y).getResult() : arith::MinSIOp::create(b, loc, x, y).getResult();
-    // NaN stays: x where x > y or x is NaN, else y (which may be NaN itself).
-    Value better = arith::CmpFOp::create(b, loc, isMax ? arith::CmpFPredicate::UGT : arith::CmpFPredicate::ULT, x, y);
+    // The larger, or y when either is NaN: one instruction on x86. Then x where that is NaN.
+    Value better = arith::CmpFOp::create(b, loc, isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT, x, y);
     Value picked = select(better, x, y);
-    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, y, y);
-    return select(isNaN, y, picked);
+    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
+    return select(isNaN, x, picked);
   }
   case graph::ReduceKind::Any:
     return arith::OrIOp::create(b, loc, x, y);

@@ -63,6 +63,9 @@ public:
   mlir::Value offsetPointer(mlir::Value pointer, mlir::Type element, mlir::Value index);
   mlir::Value loadScalar(mlir::Value pointer, mlir::Type element, mlir::Value index);
   void storeScalar(mlir::Value pointer, mlir::Type element, mlir::Value index, mlir::Value value);
+  /// Pointers kept in memory, 8 bytes each.
+  mlir::Value loadPointer(mlir::Value pointer, mlir::Value index);
+  void storePointer(mlir::Value pointer, mlir::Value index, mlir::Value value);
   /// `lanes` elements from `index` on; with a mask, masked-off lanes are not touched and read as zero.
   mlir::Value loadVector(mlir::Value pointer, mlir::Type element, mlir::Value index, int64_t lanes, mlir::Value mask = {});
   void storeVector(mlir::Value pointer, mlir::Type element, mlir::Value index, mlir::Value value, mlir::Value mask = {});

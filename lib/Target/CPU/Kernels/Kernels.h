@@ -13,6 +13,23 @@ mlir::LogicalResult emitPointwise(Emitter &e);
 mlir::LogicalResult emitRows(Emitter &e);
 /// A contraction with its epilogue, register-tiled.
 mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
+/// Attention with its epilogue: one pass over the keys.
+mlir::LogicalResult emitAttention(Emitter &e, graph::AttentionOp root);
+/// Positions of extremes along a dimension, with their epilogue.
+mlir::LogicalResult emitArgReduce(Emitter &e, graph::ArgReduceOp root);
+/// Running combinations along a dimension, with their epilogue.
+mlir::LogicalResult emitCumulate(Emitter &e, graph::CumulateOp root);
+/// Stable order along a dimension.
+mlir::LogicalResult emitSort(Emitter &e, graph::SortOp root);
+/// Updates at positions that are data; the result may lie in the destination's buffer.
+mlir::LogicalResult emitScatter(Emitter &e, graph::ScatterOp root);
+
+/// A convolution with its epilogue; a depthwise one is handed on.
+mlir::LogicalResult emitConv(Emitter &e, graph::ConvOp root);
+/// A convolution with one filter for each channel, with its epilogue.
+mlir::LogicalResult emitDepthwise(Emitter &e, graph::ConvOp root);
+/// Pooling, with what feeds it and its epilogue.
+mlir::LogicalResult emitWindow(Emitter &e, graph::ReduceWindowOp root);
 
 /// Sets `tiles`, `scratch` and `work` of the kernel.
 void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);

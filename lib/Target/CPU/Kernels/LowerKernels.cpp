@@ -34,6 +34,13 @@ static LogicalResult emitKernel(Emitter &e) {
     return root->emitOpError("cannot share a kernel with a reduction");
   return llvm::TypeSwitch<Operation *, LogicalResult>(root)
       .Case([&](graph::ContractOp op) { return emitContract(e, op); })
+      .Case([&](graph::ConvOp op) { return emitConv(e, op); })
+      .Case([&](graph::ReduceWindowOp op) { return emitWindow(e, op); })
+      .Case([&](graph::AttentionOp op) { return emitAttention(e, op); })
+      .Case([&](graph::ArgReduceOp op) { return emitArgReduce(e, op); })
+      .Case([&](graph::CumulateOp op) { return emitCumulate(e, op); })
+      .Case([&](graph::SortOp op) { return emitSort(e, op); })
+      .Case([&](graph::ScatterOp op) { return emitScatter(e, op); })
       .Default([&](Operation *op) { return op->emitOpError("has no CPU kernel"); });
 }
 

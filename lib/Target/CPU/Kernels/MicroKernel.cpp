@@ -76,6 +76,9 @@ SmallVector<Value> MicroKernel::emit(Emitter &e, Value count, ValueRange sums) c
   Value unroll = e.i64(kUnroll), unrolledEnd = e.mul(e.divFloor(count, unroll), unroll);
   SmallVector<Value> acc = e.loop(e.i64(0), unrolledEnd, unroll, sums, [&](Value k, ValueRange carried) {
     SmallVector<Value> acc(carried);
+    if (ahead)
+      LLVM::Prefetch::create(e.b, e.loc, e.offsetPointer(ahead, elementB, e.mul(k, e.i64(kUnroll))), /*rw=*/0,
+                             /*hint=*/2, /*cache=*/1); // to L2
     for (int64_t u = 0; u < kUnroll; ++u)
       acc = oneStep(e.add(k, e.i64(u)), acc);
     return acc;

@@ -18,6 +18,8 @@ struct MicroKernel {
   llvm::SmallVector<mlir::Value> b;      ///< pointers, one per vector, at k = 0
   llvm::SmallVector<mlir::Value> masks;  ///< one per vector of B, or null
 
+  mlir::Value ahead = {};                ///< fetched meanwhile, 4 elements of B for each k; or null
+
   /// Sums over k = 0 .. count - 1 added to `sums` (row-major: rows x vectors).
   llvm::SmallVector<mlir::Value> emit(Emitter &e, mlir::Value count, mlir::ValueRange sums) const;
 };

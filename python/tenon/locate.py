@@ -1,0 +1,37 @@
+"""Where the driver and the runtime library are: in the installed package, in a build folder of this tree, or on the
+system's paths; in this order."""
+
+import ctypes.util
+import pathlib
+import shutil
+
+PACKAGE = pathlib.Path(__file__).resolve().parent
+TREE = PACKAGE.parent.parent
+
+
+def _candidates(*parts):
+    yield PACKAGE.joinpath(*parts)
+    for build in ("dev", "release"):
+        yield TREE.joinpath("build", build, *parts)
+
+
+def driver():
+    """Path of the `tenon` program."""
+    for path in _candidates("bin", "tenon"):
+        if path.is_file():
+            return str(path)
+    found = shutil.which("tenon")
+    if found:
+        return found
+    raise FileNotFoundError("the tenon program is not there: build it with ./setup.sh build")
+
+
+def runtime_library():
+    """Path of the runtime's shared library."""
+    for path in _candidates("lib", "libtenon_rt.so"):
+        if path.is_file():
+            return str(path)
+    found = ctypes.util.find_library("tenon_rt")
+    if found:
+        return found
+    raise FileNotFoundError("libtenon_rt.so is not there: build it with ./setup.sh build")
