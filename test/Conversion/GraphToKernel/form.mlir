@@ -1,0 +1,109 @@
+// RUN: tenon-opt %s --tenon-convert-graph-to-kernel --split-input-file | FileCheck %s
+
+// A product takes the maps behind it along, and its weight the layout of panels; a map with two readers ends it.
+
+// CHECK-LABEL: kernel.func @contract
+//  CHECK-SAME:   {kernel.layout = #kernel.layout<order = [0, 1], n = 1, groups = 1, width = 16>}
+//       CHECK:   graph.contract
+//       CHECK:   graph.map
+//       CHECK:   kernel.return %{{.*}} : tensor<2x4xf32>
+// CHECK-LABEL: func.func @epilogue
+//       CHECK:   kernel.call @contract
+//   CHECK-NOT:   graph.map
+graph.weight @w : tensor<4x8xf32> from #graph.source<"splat", "", 0, 0, 0.5 : f64>
+func.func @epilogue(%x: tensor<2x8xf32>) -> tensor<2x4xf32> {
+  %w = graph.use_weight @w : tensor<4x8xf32>
+  %0 = graph.contract %x, %w maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>] : tensor<2x8xf32>, tensor<4x8xf32> -> tensor<2x4xf32>
+  %1 = graph.map ins(%0 : tensor<2x4xf32>) maps [affine_map<(a, b) -> (a, b)>] -> tensor<2x4xf32> {
+  ^bb0(%v: f32):
+    %t = math.tanh %v : f32
+    graph.yield %t : f32
+  }
+  return %1 : tensor<2x4xf32>
+}
+
+// -----
+
+// A softmax is one kernel: two reductions and the maps between and behind them.
+
+// CHECK-COUNT-1: kernel.func
+// CHECK-LABEL: func.func @softmax
+// CHECK-COUNT-1: kernel.call @rows
+func.func @softmax(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %m = graph.reduce max %x dims [1] : tensor<4x8xf32> -> tensor<4xf32>
+  %e = graph.map ins(%x, %m : tensor<4x8xf32>, tensor<4xf32>) maps [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a)>] -> tensor<4x8xf32> {
+  ^bb0(%v: f32, %w: f32):
+    %d = arith.subf %v, %w : f32
+    %r = math.exp %d : f32
+    graph.yield %r : f32
+  }
+  %s = graph.reduce sum %e dims [1] : tensor<4x8xf32> -> tensor<4xf32>
+  %q = graph.map ins(%e, %s : tensor<4x8xf32>, tensor<4xf32>) maps [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a)>] -> tensor<4x8xf32> {
+  ^bb0(%v: f32, %w: f32):
+    %r = arith.divf %v, %w : f32
+    graph.yield %r : f32
+  }
+  return %q : tensor<4x8xf32>
+}
+
+// -----
+
+// Equal work is one kernel, called twice.
+
+// CHECK-COUNT-1: kernel.func
+// CHECK-LABEL: func.func @shared
+// CHECK-COUNT-2: kernel.call @map
+func.func @shared(%x: tensor<8xf32>, %y: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>) {
+  %0 = graph.map ins(%x : tensor<8xf32>) maps [affine_map<(a) -> (a)>] -> tensor<8xf32> {
+  ^bb0(%v: f32):
+    %r = math.exp %v : f32
+    graph.yield %r : f32
+  }
+  %1 = graph.map ins(%y : tensor<8xf32>) maps [affine_map<(a) -> (a)>] -> tensor<8xf32> {
+  ^bb0(%v: f32):
+    %r = math.exp %v : f32
+    graph.yield %r : f32
+  }
+  return %0, %1 : tensor<8xf32>, tensor<8xf32>
+}
+
+// -----
+
+// A reduction that a map of another row reads is not merged with it: the map reads the neighbour's sum.
+
+// CHECK-LABEL: func.func @otherRow
+// CHECK: kernel.call @rows
+// CHECK: kernel.call @map
+func.func @otherRow(%x: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %s = graph.reduce sum %x dims [1] : tensor<4x4xf32> -> tensor<4xf32>
+  %q = graph.map ins(%x, %s : tensor<4x4xf32>, tensor<4xf32>) maps [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (b)>] -> tensor<4x4xf32> {
+  ^bb0(%v: f32, %w: f32):
+    %r = arith.divf %v, %w : f32
+    graph.yield %r : f32
+  }
+  return %q : tensor<4x4xf32>
+}
+
+// -----
+
+// A loop names its weights itself, so that its kernels get them in panels.
+
+// CHECK: kernel.func @contract{{.*}}kernel.layout
+// CHECK-LABEL: func.func @recurrent
+// CHECK: graph.scan
+// CHECK-SAME: captures()
+graph.weight @r : tensor<4x4xf32> from #graph.source<"splat", "", 0, 0, 0.5 : f64>
+func.func @recurrent(%h0: tensor<1x4xf32>, %xs: tensor<8x1x4xf32>) -> tensor<1x4xf32> {
+  %w = graph.use_weight @r : tensor<4x4xf32>
+  %h = graph.scan carry(%h0 : tensor<1x4xf32>) xs(%xs : tensor<8x1x4xf32>) captures(%w : tensor<4x4xf32>) -> (tensor<1x4xf32>) {
+  ^bb0(%c: tensor<1x4xf32>, %x: tensor<1x4xf32>, %m: tensor<4x4xf32>):
+    %0 = graph.contract %c, %m maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>] : tensor<1x4xf32>, tensor<4x4xf32> -> tensor<1x4xf32>
+    %1 = graph.map ins(%0, %x : tensor<1x4xf32>, tensor<1x4xf32>) maps [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>] -> tensor<1x4xf32> {
+    ^bb1(%v: f32, %u: f32):
+      %s = arith.addf %v, %u : f32
+      graph.yield %s : f32
+    }
+    graph.yield %1 : tensor<1x4xf32>
+  }
+  return %h : tensor<1x4xf32>
+}
