@@ -27,20 +27,20 @@ def SinkPermutesPass : Pass<"tenon-graph-sink-permutes"> {
 def DecomposeContractsPass : Pass<"tenon-graph-decompose-contracts"> {
   let summary = "Turns contractions that no backend runs as such into a product and a sum.";
   let description = [{
-    Why: kernels for contractions sum over one dimension and have one dimension of columns; a matrix times a vector, an
-    outer product or a sum over two dimensions is rare and is a map and a reduction as well.
+    Why: kernels for contractions sum over one dimension and have one dimension of columns; an outer product or a sum
+    over two dimensions is rare and is a map and a reduction as well.
 
     Requires: any graph-level IR.
-    Guarantees: every `graph.contract` has one summed dimension and one that only its right-hand side (as kernels see
-    it) and its result have.
+    Guarantees: every `graph.contract` has one summed dimension, and the innermost dimension of its result is the only
+    one that belongs to the operand that has it and to the result alone.
 
     ```mlir
-    %2 = graph.contract %0, %1 maps [affine_map<(m, k) -> (m, k)>, affine_map<(m, k) -> (k)>, affine_map<(m, k) -> (m)>]
-       : tensor<2x3xf32>, tensor<3xf32> -> tensor<2xf32>
+    %2 = graph.contract %0, %1 maps [affine_map<(n, k, l) -> (k, l)>, affine_map<(n, k, l) -> (n, k, l)>, affine_map<(n, k, l) -> (n)>]
+       : tensor<2x3xf32>, tensor<4x2x3xf32> -> tensor<4xf32>
     // becomes
-    %p = graph.map ins(%0, %1 : tensor<2x3xf32>, tensor<3xf32>)
-        maps [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>] -> tensor<2x3xf32> { … arith.mulf … }
-    %2 = graph.reduce sum %p dims [1] : tensor<2x3xf32> -> tensor<2xf32>
+    %p = graph.map ins(%0, %1 : tensor<2x3xf32>, tensor<4x2x3xf32>)
+        maps [affine_map<(d0, d1, d2) -> (d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1, d2)>] -> tensor<4x2x3xf32> { … arith.mulf … }
+    %2 = graph.reduce sum %p dims [1, 2] : tensor<4x2x3xf32> -> tensor<4xf32>
     ```
   }];
   let dependentDialects = ["::tenon::graph::GraphDialect"];

@@ -1,15 +1,15 @@
 // RUN: tenon-opt %s --tenon-graph-decompose-contracts --split-input-file | FileCheck %s
 
-// A matrix times a vector has no columns: product and sum.
+// A sum over two dimensions: product and sum.
 
-// CHECK-LABEL: @matvec
-func.func @matvec(%x: tensor<2x3xf32>, %v: tensor<3xf32>) -> tensor<2xf32> {
+// CHECK-LABEL: @twoSums
+func.func @twoSums(%x: tensor<2x3x4xf32>, %v: tensor<5x3x4xf32>) -> tensor<2x5xf32> {
   // CHECK-NOT: graph.contract
   //     CHECK: graph.map
   //     CHECK:   arith.mulf
-  //     CHECK: graph.reduce sum %{{.*}} dims [1] : tensor<2x3xf32> -> tensor<2xf32>
-  %0 = graph.contract %x, %v maps [affine_map<(m, k) -> (m, k)>, affine_map<(m, k) -> (k)>, affine_map<(m, k) -> (m)>] : tensor<2x3xf32>, tensor<3xf32> -> tensor<2xf32>
-  return %0 : tensor<2xf32>
+  //     CHECK: graph.reduce sum %{{.*}} dims [2, 3] : tensor<2x5x3x4xf32> -> tensor<2x5xf32>
+  %0 = graph.contract %x, %v maps [affine_map<(m, n, k, l) -> (m, k, l)>, affine_map<(m, n, k, l) -> (n, k, l)>, affine_map<(m, n, k, l) -> (m, n)>] : tensor<2x3x4xf32>, tensor<5x3x4xf32> -> tensor<2x5xf32>
+  return %0 : tensor<2x5xf32>
 }
 
 // -----
