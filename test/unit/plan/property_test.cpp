@@ -711,7 +711,7 @@ static int testPlacement(MLIRContext &context) {
 
 int main(int argc, char **argv) {
   uint64_t first = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1;
-  uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1500;
+  uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 200;
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry);
