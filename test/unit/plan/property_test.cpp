@@ -218,7 +218,7 @@ private:
       op.operands.push_back(valueOf(block, whole));
       body.values.push_back(slice);
     }
-    for (int i = 0, n = pick(3); i < n; ++i) {
+    for (int i = 0, n = pick(3); i < n && !block.values.empty(); ++i) {
       op.operands.push_back(pick(block.values.size()));
       body.values.push_back(block.values[op.operands.back()]);
     }
