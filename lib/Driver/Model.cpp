@@ -1,8 +1,6 @@
 // Reading a model, whatever its format, into a module of the graph dialect.
 #include "Model.h"
-#if TENON_HAS_TORCH_EXPORT
 #include "tenon/Import/TorchExport/Importer.h"
-#endif
 #include "tenon/InitAll.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -69,7 +67,6 @@ int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &mode
     model.module = parseSourceFile<ModuleOp>(path, ParserConfig(context));
     return model.module ? Done : Failed;
   }
-#if TENON_HAS_TORCH_EXPORT
   model.weights = std::make_unique<WeightStore>();
   torch_export::ImportOptions options;
   options.entry = entry;
@@ -81,9 +78,6 @@ int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &mode
     return report.unsupported.empty() ? Failed : Unsupported;
   model.module = std::move(*module);
   return Done;
-#else
-  return fail(path + ": this build reads no .pt2 files");
-#endif
 }
 
 } // namespace tenon::driver

@@ -45,7 +45,7 @@ std::string tenon::phaseNames() {
 
 std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
   return llvm::StringSwitch<std::optional<EmitKind>>(name)
-      .Case("bundle", EmitKind::Bundle)
+      .Case("tenon", EmitKind::Bundle)
       .Case("obj", EmitKind::Object)
       .Case("so", EmitKind::SharedObject)
       .Case("mlir", EmitKind::MLIR)

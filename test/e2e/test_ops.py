@@ -50,7 +50,7 @@ REDUCTIONS = {
     "sum": lambda x: x.sum(-1), "sum_all": lambda x: x.sum(), "sum_keep": lambda x: x.sum((0, 2), keepdim=True),
     "mean": lambda x: x.mean(1), "amax": lambda x: x.amax(-1), "amin": lambda x: x.amin((0, 1)), "prod": lambda x: x.prod(1),
     "var": lambda x: x.var(-1), "std": lambda x: x.std(1), "var_mean": lambda x: torch.var_mean(x, 2, correction=0),
-    "argmax": lambda x: x.argmax(-1), "argmin": lambda x: x.argmin(1), "max_dim": lambda x: x.max(1), "min_dim": lambda x: x.min(-1),
+    "argmax": lambda x: x.argmax(-1), "argmin": lambda x: x.argmin(1), "max_dim": lambda x: tuple(x.max(1)), "min_dim": lambda x: tuple(x.min(-1)),
     "any": lambda x: (x > 1).any(1), "all": lambda x: (x > -1).all(-1), "norm": lambda x: torch.linalg.vector_norm(x, dim=-1),
     "logsumexp": lambda x: x.logsumexp(-1), "softmax": lambda x: x.softmax(-1), "softmax_mid": lambda x: x.softmax(1),
     "log_softmax": lambda x: x.log_softmax(-1), "cumsum": lambda x: x.cumsum(1), "normalize": lambda x: F.normalize(x, dim=-1),
@@ -65,7 +65,7 @@ LAYOUT = {
     "pad": lambda x: F.pad(x, (1, 2, 0, 1)), "pad_value": lambda x: F.pad(x, (1, 1), value=3.0),
     "pad_reflect": lambda x: F.pad(x, (1, 2), mode="reflect"), "pad_replicate": lambda x: F.pad(x, (2, 1), mode="replicate"),
     "tril": lambda x: x.tril(), "triu": lambda x: x.triu(1), "diagonal": lambda x: x.diagonal(0, 1, 2),
-    "unfold": lambda x: x.unfold(2, 2, 1), "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 3, 3 * 2)[..., :3], 2),
+    "unfold": lambda x: x.unfold(2, 2, 1), "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 3, 3), 2),
 }
 CREATION = {
     "arange": lambda x: x + torch.arange(x.shape[-1]), "zeros_like": lambda x: torch.zeros_like(x) + x,
@@ -87,8 +87,8 @@ INDEXING = {
     "scatter": (lambda x, i, y: x.scatter(1, i, y), (floats(3, 5), torch.tensor([[0, 2], [1, 3], [4, 0]]), floats(3, 2))),
     "scatter_add": (lambda x, i, y: x.scatter_add(1, i, y), (floats(3, 5), ints(5, 3, 4), floats(3, 4))),
     "index_put": (lambda x, i, y: x.index_put((i,), y), (floats(5, 3), torch.tensor([0, 3]), floats(2, 3))),
-    "topk": (lambda x: x.topk(3, -1), (floats(4, 9),)),
-    "sort": (lambda x: x.sort(-1), (floats(4, 9),)),
+    "topk": (lambda x: tuple(x.topk(3, -1)), (floats(4, 9),)),
+    "sort": (lambda x: tuple(x.sort(-1)), (floats(4, 9),)),
     "take_along": (lambda x: torch.take_along_dim(x, x.argsort(-1), -1), (floats(3, 6),)),
 }
 CONTRACT = {

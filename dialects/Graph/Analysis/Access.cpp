@@ -131,7 +131,7 @@ AffineExpr IndexSimplifier::simplify(AffineExpr expr) const {
     AffineExpr factor = divideExactly(term, mod);
     if (!factor)
       continue;
-    AffineExpr partner = normalize(mod.getLHS().floorDiv(mod.getRHS()) * mod.getRHS() * factor);
+    AffineExpr partner = normalize(simplify(mod.getLHS().floorDiv(mod.getRHS())) * mod.getRHS() * factor);
     for (auto [j, other] : llvm::enumerate(terms)) {
       if (i == j || normalize(other) != partner)
         continue;
@@ -287,17 +287,24 @@ std::optional<Point> pushThrough(Operation *op, unsigned operand, ArrayRef<Affin
 }
 
 std::optional<Point> pushToResult(Value root, Value result, ArrayRef<AffineExpr> point,
-                                  const IndexSimplifier &simplifier) {
-  if (root == result)
-    return Point(point);
-  Operation *op = result.getDefiningOp();
-  if (!op)
+                                  const IndexSimplifier &simplifier, function_ref<bool(Operation *)> mayCross) {
+  // Values that turned out not to come from the root; many ways lead to the same one.
+  llvm::SmallDenseSet<Value> deadEnds;
+  std::function<std::optional<Point>(Value)> visit = [&](Value value) -> std::optional<Point> {
+    if (value == root)
+      return Point(point);
+    Operation *op = value.getDefiningOp();
+    if (!op || !isa<PermuteOp, ReshapeOp, AssertDimOp, MapOp>(op) || (mayCross && !mayCross(op)) ||
+        deadEnds.contains(value))
+      return std::nullopt;
+    for (auto [i, operand] : llvm::enumerate(op->getOperands()))
+      if (std::optional<Point> before = visit(operand))
+        if (std::optional<Point> after = pushThrough(op, i, *before, simplifier))
+          return after;
+    deadEnds.insert(value);
     return std::nullopt;
-  for (auto [i, operand] : llvm::enumerate(op->getOperands()))
-    if (std::optional<Point> before = pushToResult(root, operand, point, simplifier))
-      if (std::optional<Point> after = pushThrough(op, i, *before, simplifier))
-        return after;
-  return std::nullopt;
+  };
+  return visit(result);
 }
 
 } // namespace tenon::graph

@@ -52,9 +52,10 @@ std::optional<Point> pushThrough(mlir::Operation *op, unsigned operand, llvm::Ar
 Point applyMap(mlir::AffineMap map, llvm::ArrayRef<mlir::AffineExpr> point);
 
 /// Point of `result` where an element of `root` ends up, along ops that keep every element of it; nullopt if there is
-/// no such way.
+/// no such way. Only ops for which `mayCross`, if given, holds are part of a way.
 std::optional<Point> pushToResult(mlir::Value root, mlir::Value result, llvm::ArrayRef<mlir::AffineExpr> point,
-                                  const IndexSimplifier &simplifier);
+                                  const IndexSimplifier &simplifier,
+                                  llvm::function_ref<bool(mlir::Operation *)> mayCross = {});
 
 /// Points `d0, d1, …` of a value's own index space.
 Point identityPoint(unsigned rank, mlir::MLIRContext *context);

@@ -115,7 +115,7 @@ void Clustering::growEpilogues() {
     Cluster *cluster = clusters[i].get();
     if (cluster->kind != ClusterKind::Root || cluster->ops.empty() || !cluster->root)
       continue;
-    if (isa<SortOp>(cluster->root))
+    if (isa<SortOp, ScatterOp>(cluster->root)) // a scatter works in its result's buffer
       continue;
     Value current = cluster->root->getResult(0);
     while (true) {
@@ -132,7 +132,11 @@ void Clustering::growEpilogues() {
       Dims sizes = getDims(cluster->root->getResult(0).getType());
       IndexSimplifier simplifier(sizes);
       Point point = identityPoint(sizes.size(), block.getParentOp()->getContext());
-      std::optional<Point> end = pushToResult(cluster->root->getResult(0), user->getResult(0), point, simplifier);
+      auto isOnTheWay = [&](Operation *op) {
+        return op == user || clusterOf(op) == cluster || (!clusterOf(op) && isInlined(op));
+      };
+      std::optional<Point> end =
+          pushToResult(cluster->root->getResult(0), user->getResult(0), point, simplifier, isOnTheWay);
       if (!end || !canMerge(cluster, other))
         break;
       // Reading it a second time at another place (x and its transpose) is not an epilogue.

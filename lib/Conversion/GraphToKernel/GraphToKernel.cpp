@@ -159,10 +159,10 @@ void KernelBuilder::eraseDead(Block &block) {
 }
 
 void KernelBuilder::formBlock(Block &block, unsigned symbolCount) {
+  prepareOperands(block);
   for (Operation &op : block)
     if (auto scan = dyn_cast<ScanOp>(op))
       formBlock(scan.getBody().front(), symbolCount);
-  prepareOperands(block);
   Clustering clustering(block);
   clustering.run();
   // Calls are put at the end in order, so each finds its operands already there; entry-level ops move along.

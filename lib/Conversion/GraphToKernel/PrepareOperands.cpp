@@ -149,9 +149,27 @@ static void prepareWindowed(Operation *op) {
   makeReadable(op, 0, AffineMap::getMultiDimIdentityMap(rank, op->getContext()), sizes, {{rank - 1}, rank - 1});
 }
 
+/// A loop names the weights it reads itself, so that its kernels can have them in the layout they want.
+static void sinkWeights(ScanOp op) {
+  Block &body = op.getBody().front();
+  unsigned first = op.getCarry().size() + op.getXs().size();
+  OpBuilder builder = OpBuilder::atBlockBegin(&body);
+  for (unsigned i = op.getCaptures().size(); i-- > 0;) {
+    Operation *def = op.getCaptures()[i].getDefiningOp();
+    if (!def || !isa<UseWeightOp, ConstantOp>(def))
+      continue;
+    Operation *inside = builder.clone(*def);
+    body.getArgument(first + i).replaceAllUsesWith(inside->getResult(0));
+    body.eraseArgument(first + i);
+    op.getCapturesMutable().erase(i);
+  }
+}
+
 void tenon::prepareOperands(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (auto contract = dyn_cast<ContractOp>(op))
+    if (auto scan = dyn_cast<ScanOp>(op))
+      sinkWeights(scan);
+    else if (auto contract = dyn_cast<ContractOp>(op))
       prepareContract(contract);
     else if (auto attention = dyn_cast<AttentionOp>(op))
       prepareAttention(attention);

@@ -27,7 +27,9 @@ const ConverterTable &converterTable() {
     populateIndexing(t);
     populateRecurrent(t);
     populateControl(t);
+    populateVmap(t);
     populateResampling(t);
+    populateFourier(t);
     populateTraining(t);
     return t;
   }();
@@ -67,7 +69,8 @@ bool isDropped(StringRef op) {
          op.starts_with("aten._assert_async") || op.starts_with("aten._functional_assert_async") ||
          op.starts_with("aten._functional_sym_constrain") || op == "aten.sym_is_contiguous.default" ||
          op.starts_with("higher_order._") || op.starts_with("aten._functional_assert") || op == "_assert" ||
-         op.starts_with("torch._check");
+         op.starts_with("torch._check") || op == "torch._functorch.predispatch.lazy_load_decompositions" ||
+         op.starts_with("torch._functorch.predispatch._vmap_");
 }
 
 bool isNumberOperator(StringRef op) {
@@ -133,7 +136,8 @@ void collectUnsupported(ImportState &state, const Graph &graph) {
   for (const Node &node : graph.nodes) {
     StringRef op = node.op();
     bool isInPlace;
-    if (!isDropped(op) && !isNumberOperator(op) && !findConverter(op, isInPlace))
+    bool isItem = op.starts_with("aten._local_scalar_dense") || op.starts_with("aten.item");
+    if (!isDropped(op) && !isNumberOperator(op) && !isItem && !findConverter(op, isInPlace))
       state.addUnsupported(node, "", wayOutFor(op));
     for (const NamedArgument &input : node.inputs)
       if (auto *inner = input.arg.getIf<GraphArg>())
@@ -162,98 +166,175 @@ Tensor GraphImporter::readTensor(StringRef name, Location loc) {
   return values.read(op, name);
 }
 
-/// A symbolic float as the code of one f64.
-static Value emitFloat(Op &op, Scalars &s, const SymExpr &expr) {
-  using Kind = SymExpr::Kind;
-  auto fold = [&](auto combine) -> Value {
+namespace {
+/// Code of a number that is no size: an expression over sizes and over numbers that come from data.
+struct NumberEmitter {
+  Op &op;
+  Scalars &s;
+  const llvm::StringMap<Value> &unbacked;
+
+  Value emit(const SymExpr &expr);
+
+private:
+  template <typename Combine> Value fold(const SymExpr &expr, Combine combine) {
     Value result;
     for (const SymExprRef &operand : expr.operands) {
-      Value value = emitFloat(op, s, *operand);
+      Value value = emit(*operand);
       if (!value)
         return {};
       result = result ? combine(result, value) : value;
     }
     return result;
-  };
+  }
+};
+} // namespace
+
+Value NumberEmitter::emit(const SymExpr &expr) {
+  using Kind = SymExpr::Kind;
+  if (AffineExpr size = op.importer.state.symbols.toExpr(expr); size && expr.kind != Kind::TrueDiv &&
+                                                                expr.kind != Kind::Rational && expr.kind != Kind::Mul &&
+                                                                expr.kind != Kind::Add)
+    return op.sizeValue(s, size);
   switch (expr.kind) {
-  case Kind::Integer:
-    return s.number(static_cast<double>(expr.value));
+  case Kind::Symbol:
+    return unbacked.lookup(expr.name);
   case Kind::Rational:
-    return s.number(static_cast<double>(expr.value) / static_cast<double>(expr.denominator));
+    return s.isFloat() ? s.number(static_cast<double>(expr.value) / static_cast<double>(expr.denominator)) : Value();
   case Kind::Add:
-    return fold([&](Value l, Value r) { return s.add(l, r); });
+    return fold(expr, [&](Value l, Value r) { return s.add(l, r); });
   case Kind::Mul:
-    return fold([&](Value l, Value r) { return s.mul(l, r); });
+    return fold(expr, [&](Value l, Value r) { return s.mul(l, r); });
   case Kind::TrueDiv:
-    return fold([&](Value l, Value r) { return s.div(l, r); });
+    return s.isFloat() ? fold(expr, [&](Value l, Value r) { return s.div(l, r); }) : Value();
+  case Kind::FloorDiv:
+    return fold(expr, [&](Value l, Value r) { return s.floorDiv(l, r); });
+  case Kind::Mod:
+    return fold(expr, [&](Value l, Value r) { return s.remainder(l, r); });
   case Kind::Max:
-    return fold([&](Value l, Value r) { return s.max(l, r); });
+    return fold(expr, [&](Value l, Value r) { return s.max(l, r); });
   case Kind::Min:
-    return fold([&](Value l, Value r) { return s.min(l, r); });
+    return fold(expr, [&](Value l, Value r) { return s.min(l, r); });
+  case Kind::Abs: {
+    Value x = expr.operands.empty() ? Value() : emit(*expr.operands[0]);
+    return x ? s.abs(x) : Value();
+  }
   case Kind::Pow: {
-    Value base = expr.operands.empty() ? Value() : emitFloat(op, s, *expr.operands[0]);
+    Value base = expr.operands.empty() ? Value() : emit(*expr.operands[0]);
     return base ? s.power(base, static_cast<double>(expr.value)) : Value();
   }
-  default: {
-    AffineExpr size = op.importer.state.symbols.toExpr(expr);
-    return size ? op.sizeValue(s, size) : Value();
+  default:
+    return {};
   }
+}
+
+/// The number as a tensor of rank 0; null when it has parts that are not known.
+Tensor GraphImporter::evaluateNumber(const Node &node, const SymExpr &expr, ScalarType type) {
+  Op op(*this, node, b, state.locate(node));
+  SmallVector<Operand> operands;
+  SmallVector<std::string> names;
+  expr.forEachSymbol([&](const SymExpr &symbol) {
+    auto it = state.unbacked.find(symbol.name);
+    if (it != state.unbacked.end() && !llvm::is_contained(names, symbol.name)) {
+      names.push_back(symbol.name);
+      operands.push_back(it->second);
+    }
+  });
+  bool good = true;
+  Tensor value = op.map(
+      type, type, operands,
+      [&](Scalars &s, ValueRange v) {
+        llvm::StringMap<Value> unbacked;
+        for (auto [name, arg] : llvm::zip(names, v))
+          unbacked[name] = arg;
+        Value result = NumberEmitter{op, s, unbacked}.emit(expr);
+        good = static_cast<bool>(result);
+        return good ? result : s.number(0);
+      },
+      ScalarType::Unknown, graph::Dims());
+  return good ? value : Tensor();
+}
+
+/// A Python number read from a tensor: a value of rank 0, which is no size here.
+bool GraphImporter::importItem(const Node &node) {
+  if (!node.op().starts_with("aten._local_scalar_dense") && !node.op().starts_with("aten.item"))
+    return false;
+  Op op(*this, node, b, state.locate(node));
+  Tensor x = op.tensor("self");
+  if (!x)
+    return true;
+  x = op.reshape(x, {});
+  for (const Argument &output : node.outputs) {
+    StringRef name;
+    const SymExpr *expr = nullptr;
+    ScalarType type = ScalarType::Long;
+    if (auto *sym = output.getIf<SymIntArg>()) {
+      name = sym->name;
+      const SymInt *meta = graph.symInt(name);
+      expr = meta ? meta->expr.get() : nullptr;
+    } else if (auto *sym = output.getIf<SymFloatArg>()) {
+      name = sym->name;
+      type = ScalarType::Double;
+      auto meta = graph.symFloats.find(name);
+      expr = meta != graph.symFloats.end() ? meta->second.expr.get() : nullptr;
+    } else if (auto *sym = output.getIf<SymBoolArg>()) {
+      name = sym->name;
+      type = ScalarType::Bool;
+    }
+    if (name.empty())
+      continue;
+    Tensor value = op.convert(x, type);
+    values.bind(name, value);
+    if (expr && expr->isSymbol())
+      state.unbacked[expr->name] = value;
   }
+  return true;
+}
+
+void GraphImporter::importIntegerResult(const Node &node, StringRef name) {
+  const SymInt *meta = graph.symInt(name);
+  std::string why = meta ? "" : "its value is not recorded";
+  if (AffineExpr expr = meta ? state.symbols.toExpr(*meta, &why) : AffineExpr()) {
+    Number number;
+    number.expr = expr;
+    if (std::optional<int64_t> known = graph::asConstant(expr))
+      number = Number::of(*known);
+    values.bindNumber(name, number);
+    return;
+  }
+  if (!isUsed(name))
+    return;
+  if (Tensor value = meta ? evaluateNumber(node, *meta->expr, ScalarType::Long) : Tensor())
+    return values.bind(name, value);
+  values.poison(name);
+  state.addUnsupported(node, why, wayOutFor("aten.item"));
+}
+
+void GraphImporter::importFloatResult(const Node &node, StringRef name) {
+  auto meta = graph.symFloats.find(name);
+  if (!isUsed(name) || meta == graph.symFloats.end())
+    return values.poison(name);
+  if (meta->second.isStatic())
+    return values.bindNumber(name, Number::of(meta->second.value));
+  if (Tensor value = evaluateNumber(node, *meta->second.expr, ScalarType::Double))
+    return values.bind(name, value);
+  values.poison(name);
+  state.addUnsupported(node, "a number given by '" + meta->second.expr->str() + "'", "");
 }
 
 /// Nodes that give Python numbers: sizes and arithmetic on them, which the exporter recorded as expressions.
 bool GraphImporter::importNumberNode(const Node &node) {
+  if (importItem(node))
+    return true;
   bool givesNumbers = false;
   for (const Argument &output : node.outputs) {
-    if (auto *sym = output.getIf<SymIntArg>(); sym && !sym->isStatic()) {
-      givesNumbers = true;
-      const SymInt *meta = graph.symInt(sym->name);
-      std::string why = "its value is not recorded";
-      if (meta)
-        why.clear();
-      AffineExpr expr = meta ? state.symbols.toExpr(*meta, &why) : AffineExpr();
-      if (expr) {
-        Number number;
-        number.expr = expr;
-        if (std::optional<int64_t> known = graph::asConstant(expr))
-          number = Number::of(*known);
-        values.bindNumber(sym->name, number);
-      } else if (isUsed(sym->name)) {
-        values.poison(sym->name);
-        if (!isNumberOperator(node.op()) || !meta)
-          state.addUnsupported(node, why, wayOutFor("aten.item"));
-        else
-          state.addUnsupported(node, why, "");
-      }
-    } else if (auto *sym = output.getIf<SymFloatArg>(); sym && !sym->isStatic()) {
-      givesNumbers = true;
-      auto meta = graph.symFloats.find(sym->name);
-      Tensor value;
-      if (isUsed(sym->name) && meta != graph.symFloats.end()) {
-        Op op(*this, node, b, state.locate(node));
-        if (meta->second.isStatic()) {
-          values.bindNumber(sym->name, Number::of(meta->second.value));
-          continue;
-        }
-        bool good = true;
-        value = op.generate(ScalarType::Double, ScalarType::Double, {}, [&](Scalars &s, ValueRange) {
-          Value v = emitFloat(op, s, *meta->second.expr);
-          good = static_cast<bool>(v);
-          return good ? v : s.number(0);
-        });
-        if (!good)
-          value = {};
-      }
-      if (value) {
-        values.bind(sym->name, value);
-      } else if (isUsed(sym->name)) {
-        values.poison(sym->name);
-        state.addUnsupported(node, "a floating-point number that depends on data or sizes", "");
-      }
-    } else if (auto *sym = output.getIf<SymBoolArg>(); sym && !sym->isStatic()) {
-      givesNumbers = true;
+    givesNumbers |= output.kind() == Argument::Kind::SymInt || output.kind() == Argument::Kind::SymFloat ||
+                    output.kind() == Argument::Kind::SymBool;
+    if (auto *sym = output.getIf<SymIntArg>(); sym && !sym->isStatic())
+      importIntegerResult(node, sym->name);
+    else if (auto *sym = output.getIf<SymFloatArg>(); sym && !sym->isStatic())
+      importFloatResult(node, sym->name);
+    else if (auto *sym = output.getIf<SymBoolArg>(); sym && !sym->isStatic())
       values.poison(sym->name); // only asserts read it
-    }
   }
   return givesNumbers || isNumberOperator(node.op());
 }
@@ -263,9 +344,12 @@ void GraphImporter::importNode(const Node &node) {
   if (isDropped(op) || importNumberNode(node))
     return;
   bool isPoisoned = false, isInPlace = false;
+  auto results = node.resultNames();
+  const Convert *convert = findConverter(op, isInPlace);
+  if (!isInPlace && !results.empty() && llvm::none_of(results, [&](StringRef name) { return isUsed(name); }))
+    return; // nobody sees what it gives
   for (const NamedArgument &input : node.inputs)
     input.arg.forEachValue([&](StringRef name) { isPoisoned |= values.isPoisoned(name); });
-  const Convert *convert = findConverter(op, isInPlace);
   if (isPoisoned || !convert) {
     for (StringRef name : node.resultNames())
       values.poison(name);

@@ -16,6 +16,8 @@ struct ImportState {
   llvm::StringRef path;
   mlir::MLIRContext *context;
   SizeSymbols symbols;
+  /// Integers and floats that come from data (symbols u0, zuf0, …): tensors of rank 0 in the main graph.
+  llvm::StringMap<Tensor> unbacked;
   std::map<std::string, UnsupportedUse> unsupported; ///< by operator and reason
   bool failed = false;
 
@@ -44,6 +46,10 @@ public:
 private:
   void importNode(const Node &node);
   bool importNumberNode(const Node &node);
+  void importIntegerResult(const Node &node, llvm::StringRef name);
+  void importFloatResult(const Node &node, llvm::StringRef name);
+  Tensor evaluateNumber(const Node &node, const SymExpr &expr, ScalarType type);
+  bool importItem(const Node &node);
   llvm::StringSet<> used;
 };
 

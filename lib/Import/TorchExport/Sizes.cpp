@@ -16,6 +16,7 @@ void SizeSymbols::declare(const SymExpr &expr, const std::map<std::string, Range
       range = found->second;
     int64_t low = std::clamp<int64_t>(range.min.value_or(0), 0, kMaxSize);
     ranges.emplace_back(low, std::clamp<int64_t>(range.max.value_or(kMaxSize), low, kMaxSize));
+    floors.push_back(0);
   });
 }
 
@@ -67,6 +68,9 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convertProduct(const SymExpr &
   return product;
 }
 
+/// torch specializes sizes 0 and 1 while tracing and so never notes a smaller bound than this.
+static constexpr int64_t kAssumedMin = 2;
+
 std::optional<SizeSymbols::Fraction> SizeSymbols::convertExtremum(const SymExpr &expr, std::string *why) const {
   bool isMax = expr.kind == SymExpr::Kind::Max;
   AffineExpr best;
@@ -78,7 +82,7 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convertExtremum(const SymExpr 
       best = value;
       continue;
     }
-    std::optional<bool> isBelow = isLessEqual(best, value), isAbove = isLessEqual(value, best);
+    std::optional<bool> isBelow = isLessEqual(best, value, kAssumedMin), isAbove = isLessEqual(value, best, kAssumedMin);
     if (isBelow.value_or(false))
       best = isMax ? value : best;
     else if (isAbove.value_or(false))
@@ -170,20 +174,18 @@ std::optional<int64_t> SizeSymbols::hint(AffineExpr expr) const {
   return graph::evaluate(expr, values);
 }
 
-std::optional<std::pair<int64_t, int64_t>> SizeSymbols::rangeOf(AffineExpr expr) const {
-  return graph::rangeOf(expr, ranges);
-}
-
-std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b) const {
-  if (a == b)
-    return true;
-  std::optional<std::pair<int64_t, int64_t>> range = rangeOf(graph::normalize(b - a));
+std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b, int64_t floor) const {
+  SmallVector<std::pair<int64_t, int64_t>> now = ranges;
+  for (auto [range, own] : llvm::zip(now, floors))
+    if (range.first <= kAssumedMin)
+      range.first = std::min(range.first, std::max(own, floor));
+  std::optional<std::pair<int64_t, int64_t>> range = graph::rangeOf(graph::normalize(b - a), now);
   if (range && range->first >= 0)
     return true;
   if (range && range->second < 0)
     return false;
   // Terms that occur twice may cancel badly in the difference: compare the ranges themselves as well.
-  std::optional<std::pair<int64_t, int64_t>> l = rangeOf(a), r = rangeOf(b);
+  std::optional<std::pair<int64_t, int64_t>> l = graph::rangeOf(a, now), r = graph::rangeOf(b, now);
   if (l && r && l->second <= r->first)
     return true;
   if (l && r && l->first > r->second)
@@ -191,10 +193,29 @@ std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b) const {
   return std::nullopt;
 }
 
+std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b) {
+  if (a == b)
+    return true;
+  for (int64_t floor = 0; floor <= kAssumedMin; ++floor) {
+    std::optional<bool> answer = isLessEqual(a, b, floor);
+    if (!answer)
+      continue;
+    for (AffineExpr expr : {a, b})
+      expr.walk([&](AffineExpr e) {
+        if (auto symbol = dyn_cast<AffineSymbolExpr>(e))
+          floors[symbol.getPosition()] = std::max(floors[symbol.getPosition()], floor);
+      });
+    return answer;
+  }
+  return std::nullopt;
+}
+
 ArrayAttr SizeSymbols::toAttr() const {
   SmallVector<Attribute> symbols;
-  for (auto [name, range] : llvm::zip(names, ranges))
-    symbols.push_back(graph::SymbolAttr::get(context, name, range.first, range.second));
+  for (auto [name, range, floor] : llvm::zip(names, ranges, floors)) {
+    int64_t min = range.first <= kAssumedMin ? std::min(range.first, floor) : range.first;
+    symbols.push_back(graph::SymbolAttr::get(context, name, min, range.second));
+  }
   return ArrayAttr::get(context, symbols);
 }
 

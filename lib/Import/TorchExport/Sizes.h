@@ -23,9 +23,9 @@ public:
 
   /// Value of `expr` at the exporter's example, where all hints are known.
   std::optional<int64_t> hint(mlir::AffineExpr expr) const;
-  std::optional<std::pair<int64_t, int64_t>> rangeOf(mlir::AffineExpr expr) const;
-  /// Whether a <= b for all sizes; none when it is not known.
-  std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b) const;
+  /// Whether a <= b for all sizes; none when it is not known. The exporter assumes sizes of 2 and more, but its programs
+  /// run with 0 and 1 too: where an answer needs that assumption, the symbols' declared ranges begin higher for it.
+  std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b);
 
   mlir::ArrayAttr toAttr() const;
   bool empty() const { return names.empty(); }
@@ -41,11 +41,13 @@ private:
   std::optional<Fraction> convert(const SymExpr &expr, std::string *why) const;
   std::optional<Fraction> convertSum(const SymExpr &expr, std::string *why) const;
   std::optional<Fraction> convertProduct(const SymExpr &expr, std::string *why) const;
+  std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b, int64_t floor) const;
   std::optional<Fraction> convertExtremum(const SymExpr &expr, std::string *why) const;
 
   mlir::MLIRContext *context;
   llvm::SmallVector<std::string> names;
-  llvm::SmallVector<std::pair<int64_t, int64_t>> ranges;
+  llvm::SmallVector<std::pair<int64_t, int64_t>> ranges; ///< as the exporter says
+  llvm::SmallVector<int64_t> floors;                     ///< at least this size is assumed, 0 … 2
   llvm::StringMap<unsigned> positions;
   llvm::StringMap<int64_t> hints;
 };

@@ -1,5 +1,5 @@
 // Parts of tensors and their assembly: slices, splits, concatenation, repetition.
-#include "Converter.h"
+#include "GraphImporter.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -59,6 +59,8 @@ static std::optional<SliceRange> readSlice(Op &op, Tensor x, std::optional<Dims>
     range.size = (*recorded)[range.dim];
   if (graph::asConstant(range.size) == 0)
     range.offset = op.constant(0); // an offset behind the end would not verify
+  // Asked for its effect: sizes for which the slice would reach behind the end leave the declared ranges.
+  (void)op.isLessEqual(graph::normalize(range.offset + (range.size - 1) * range.step + 1), size);
   return range;
 }
 
@@ -271,6 +273,27 @@ static LogicalResult convertRepeatInterleave(Op &op) {
 // Orders along a dimension
 //===----------------------------------------------------------------------===//
 
+/// Differences of neighbours, n times.
+static LogicalResult convertDiff(Op &op) {
+  Tensor x = op.tensor("self"), before = op.optionalTensor("prepend"), after = op.optionalTensor("append");
+  if (!x || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("needs a dimension");
+  int64_t dim = op.dim("dim", x.rank(), -1), count = op.integer("n", 1);
+  Tensors parts;
+  for (const Tensor &part : {before, x, after})
+    if (part)
+      parts.push_back(op.convert(part, x.dtype));
+  x = op.concat(parts, dim);
+  for (int64_t i = 0; i < count && x; ++i) {
+    AffineExpr rest = graph::normalize(x.dim(dim) - 1);
+    if (op.isLessEqual(rest, op.constant(-1)).value_or(false))
+      break; // nothing is left
+    Tensor next = op.slice(x, dim, op.constant(1), rest), last = op.slice(x, dim, op.constant(0), rest);
+    x = op.map(x.dtype, x.dtype, {next, last}, [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
+  }
+  return op.finish(x);
+}
+
 static LogicalResult convertFlip(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
@@ -379,6 +402,26 @@ static LogicalResult convertUnfold(Op &op) {
   return op.finish(op.gather(x, {Operand(position, {dim, last})}, coords, dims));
 }
 
+/// Dimensions from the widest stride to the narrowest; none when there are gaps, overlaps or unknown strides.
+static std::optional<SmallVector<int64_t>> memoryOrder(Op &op, const Dims &sizes, const Dims &strides) {
+  SmallVector<int64_t> units, order;
+  for (int64_t d : upTo(sizes.size()))
+    if (!sizes[d] || !strides[d])
+      return std::nullopt;
+    else
+      (graph::asConstant(sizes[d]) == 1 ? units : order).push_back(d); // where a size is 1 its stride says nothing
+  auto hint = [&](int64_t d) { return op.importer.state.symbols.hint(strides[d]).value_or(0); };
+  llvm::sort(order, [&](int64_t a, int64_t b) { return std::pair(-hint(a), a) < std::pair(-hint(b), b); });
+  AffineExpr expected = op.constant(1);
+  for (int64_t d : llvm::reverse(order)) {
+    if (strides[d] != expected)
+      return std::nullopt;
+    expected = graph::normalize(expected * sizes[d]);
+  }
+  units.append(order);
+  return units;
+}
+
 /// Views of memory by strides, read from the base in its own row-major order.
 static LogicalResult convertAsStrided(Op &op) {
   Tensor x = op.tensor("self");
@@ -388,36 +431,20 @@ static LogicalResult convertAsStrided(Op &op) {
   if (op.isBad() || !meta || strides.size() != sizes.size())
     return op.isBad() ? failure() : op.error("has sizes and strides of different number");
   // The base's elements lie in memory by its strides; only an order without gaps is known here.
-  SmallVector<int64_t> order = upTo(x.rank());
-  auto strideOf = [&](int64_t d) { return meta->strides[d].isStatic() ? meta->strides[d].value : -1; };
-  if (llvm::any_of(order, [&](int64_t d) { return strideOf(d) < 0; }) || !x.type().hasStaticShape() ||
-      !meta->storageOffset.isStatic() || meta->storageOffset.value != 0)
-    return op.unsupported("on a base with symbolic strides or an offset");
-  llvm::sort(order, [&](int64_t a, int64_t b) { return std::pair(-strideOf(a), a) < std::pair(-strideOf(b), b); });
-  int64_t expected = 1;
-  for (int64_t d : llvm::reverse(order)) {
-    if (x.type().getDimSize(d) != 1 && strideOf(d) != expected)
-      return op.unsupported("on a base with gaps in memory");
-    expected *= x.type().getDimSize(d);
-  }
-  Tensor memory = op.permute(x, order);
+  Dims baseStrides;
+  for (const SymInt &stride : meta->strides)
+    baseStrides.push_back(op.importer.state.symbols.toExpr(stride));
+  std::optional<SmallVector<int64_t>> order = memoryOrder(op, x.dims(), baseStrides);
+  if (!order || !meta->storageOffset.isStatic() || meta->storageOffset.value != 0)
+    return op.unsupported("on a base with gaps in memory, or an offset");
+  Tensor memory = op.permute(x, *order);
   // A view without gaps of the same size is a permutation of another shape.
-  SmallVector<int64_t> viewOrder = upTo(sizes.size());
-  llvm::sort(viewOrder, [&](int64_t a, int64_t b) {
-    return std::pair(-graph::asConstant(strides[a]).value_or(0), a) <
-           std::pair(-graph::asConstant(strides[b]).value_or(0), b);
-  });
-  bool isDense = graph::asConstant(offset) == 0;
-  Dims stored;
-  AffineExpr running = op.constant(1);
-  for (int64_t d : llvm::reverse(viewOrder)) {
-    isDense &= graph::asConstant(sizes[d]) == 1 || strides[d] == graph::normalize(running);
-    running = running * sizes[d];
-  }
-  isDense &= graph::normalize(running) == graph::numElements(x.value.getType());
-  if (isDense) {
-    SmallVector<int64_t> back(viewOrder.size());
-    for (auto [i, d] : llvm::enumerate(viewOrder)) {
+  std::optional<SmallVector<int64_t>> viewOrder = memoryOrder(op, sizes, strides);
+  bool isWhole = graph::product(sizes, op.context()) == graph::numElements(x.value.getType());
+  if (viewOrder && isWhole && graph::asConstant(offset) == 0) {
+    Dims stored;
+    SmallVector<int64_t> back(viewOrder->size());
+    for (auto [i, d] : llvm::enumerate(*viewOrder)) {
       stored.push_back(sizes[d]);
       back[d] = i;
     }
@@ -451,6 +478,7 @@ void populateSlicing(ConverterTable &t) {
   t["aten.repeat_interleave"] = convertRepeatInterleave;
   t["aten.flip"] = t["aten.fliplr"] = t["aten.flipud"] = convertFlip;
   t["aten.roll"] = convertRoll;
+  t["aten.diff"] = convertDiff;
   t["aten.diagonal"] = t["aten.diagonal_copy"] = convertDiagonal;
   t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
   t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;

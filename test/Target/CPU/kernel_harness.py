@@ -65,10 +65,13 @@ class Module:
                 lines.append(line)
             if inside and line == "  }":
                 inside = False
-        source = re.sub(r"module attributes \{target.cpu.*\} \{", "module {", "\n".join(lines))
         with open(at("bare.mlir"), "w") as f:
-            f.write(source)
+            f.write("\n".join(lines))
         self._run(tool("tenon-opt"), at("bare.mlir"), "--tenon-cpu-kernels-to-llvm", "-o", at("llvm.mlir"))
+        # mlir-translate does not know the target's attribute.
+        text = re.sub(r"module attributes \{target.cpu.*\} \{", "module {", open(at("llvm.mlir")).read())
+        with open(at("llvm.mlir"), "w") as f:
+            f.write(text)
         self._run(tool("mlir-translate"), "--mlir-to-llvmir", at("llvm.mlir"), "-o", at("kernels.ll"))
         # The same as the compiler's own pipeline: no SLP and no vector combine, which undo register tiles.
         flags = ["-O2", "-fno-slp-vectorize", "-fno-vectorize", "-mllvm", "-disable-vector-combine", "-march=" + march,

@@ -208,7 +208,7 @@ void AttentionKernel::layOutScratch() {
     keyBuffer = take(depths * keyBlock);
   // Rows that lie far apart fall into few sets of the cache; a copy pays when enough rows of the query use it.
   bool packsValue = !valuePlane || !valuePlane->isContiguous;
-  if (!packsValue && rowBlock >= 4 * kTileRows) {
+  if (!packsValue && asConstant(rowsTotal) && rowBlock >= 4 * kTileRows) {
     APInt stride;
     packsValue = !matchPattern(valuePlane->major, m_ConstantInt(&stride)) || stride.getSExtValue() >= 512;
   }
@@ -607,8 +607,8 @@ void AttentionKernel::emitTile(Value index) {
       e.storeVector(maxima, accumulator, lane, infinity());
       e.storeVector(sums, accumulator, lane, e.zeros(wide()));
     });
-    e.loop(zero, e.mul(e.i64(rowBlock), widthPadded), step,
-           [&](Value place) { e.storeVector(outputs, accumulator, place, e.zeros(wide())); });
+    Value places = e.mul(e.min(roundUp(rowCount, kTileRows), e.i64(rowBlock)), widthPadded);
+    e.loop(zero, places, step, [&](Value place) { e.storeVector(outputs, accumulator, place, e.zeros(wide())); });
   }
   // Inverse of the sums, where the results are about to be made.
   auto invert = [&] {
