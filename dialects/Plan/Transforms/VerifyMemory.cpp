@@ -12,10 +12,16 @@ using namespace tenon;
 using namespace tenon::plan;
 
 namespace {
-/// One way to reach bytes: from a root buffer, at an offset, under the outcomes of choices.
+/// Bytes of a root buffer.
+struct Part {
+  AffineExpr offset, bytes;
+};
+
+/// One way to reach bytes: from a root buffer, through views, each part of the one before, under the outcomes of
+/// choices.
 struct Extent {
   Value root;
-  AffineExpr offset, bytes;
+  SmallVector<Part, 3> parts;                       // the last is what is reached
   SmallVector<std::pair<AffineExpr, bool>, 2> path; // condition, whether it is 0
 };
 
@@ -114,8 +120,8 @@ private:
     if (auto view = dyn_cast<ViewOp>(op)) {
       SmallVector<Extent> extents = extentsOf(view.getBuffer());
       for (Extent &e : extents) {
-        e.offset = graph::normalize(e.offset + view.getOffset().getValue());
-        e.bytes = view.getBytes().getValue();
+        AffineExpr offset = graph::normalize(e.parts.back().offset + view.getOffset().getValue());
+        e.parts.push_back({offset, view.getBytes().getValue()});
       }
       return extents;
     }
@@ -128,7 +134,7 @@ private:
       extents.append(other);
       return extents;
     }
-    return {{buffer, getAffineConstantExpr(0, func.getContext()), bufferBytes(buffer), {}}};
+    return {{buffer, {{getAffineConstantExpr(0, func.getContext()), bufferBytes(buffer)}}, {}}};
   }
 
   /// Two ops may name one root: the address of output 3 is the same each time.
@@ -157,6 +163,14 @@ private:
       for (auto [other, otherIsZero] : b.path)
         if (condition == other && isZero != otherIsZero)
           return true;
+    // Slices of slices: it is enough that any two of the parts they lie in are disjoint.
+    for (const Part &x : a.parts)
+      for (const Part &y : b.parts)
+        if (areDisjoint(x, y))
+          return true;
+    return false;
+  }
+  bool areDisjoint(const Part &a, const Part &b) {
     AffineExpr difference = graph::normalize(b.offset - a.offset);
     return isNeverNegative(graph::normalize(difference - a.bytes)) ||
            isNeverNegative(graph::normalize(-difference - b.bytes)) || isZero(a.bytes) || isZero(b.bytes);
@@ -175,7 +189,8 @@ private:
   bool areEqualOrDisjoint(Value a, Value b) {
     for (const Extent &x : extentsOf(a))
       for (const Extent &y : extentsOf(b))
-        if (!areDisjoint(x, y) && !(sameRoot(x.root, y.root) && x.offset == y.offset && x.bytes == y.bytes))
+        if (!areDisjoint(x, y) && !(sameRoot(x.root, y.root) && x.parts.back().offset == y.parts.back().offset &&
+                                    x.parts.back().bytes == y.parts.back().bytes))
           return false;
     return true;
   }

@@ -218,7 +218,7 @@ private:
       op.operands.push_back(valueOf(block, whole));
       body.values.push_back(slice);
     }
-    for (int i = 0, n = pick(3); i < n; ++i) {
+    for (int i = 0, n = pick(3); i < n && !block.values.empty(); ++i) {
       op.operands.push_back(pick(block.values.size()));
       body.values.push_back(block.values[op.operands.back()]);
     }
@@ -599,7 +599,7 @@ static int testProgram(MLIRContext &context, uint64_t seed, bool mutate) {
   if (failed(plan::verifyMemory(func)) || failed(verify(*module)))
     return reportFailure(seed, program, "plan is refused", *module);
 
-  const int64_t sizes[][2] = {{5, 3}, {1, 1}, {0, 0}, {2, 0}, {0, 7}, {64, 31}};
+  const int64_t sizes[][2] = {{5, 3}, {1, 1}, {0, 0}, {2, 0}, {0, 7}, {9, 4}};
   for (const auto &size : sizes) {
     ArrayRef<int64_t> symbols(size);
     Machine machine(func, symbols);
