@@ -86,7 +86,9 @@ void populateAttention(ConverterTable &table);
 void populateIndexing(ConverterTable &table);
 void populateRecurrent(ConverterTable &table);
 void populateControl(ConverterTable &table);
+void populateVmap(ConverterTable &table);
 void populateResampling(ConverterTable &table);
+void populateFourier(ConverterTable &table);
 void populateTraining(ConverterTable &table);
 const ConverterTable &converterTable();
 
@@ -117,6 +119,10 @@ public:
   /// Whether `name` was written to after it was bound.
   bool isWritten(llvm::StringRef name) const;
 
+  /// Values inside vmap: their dimensions are the levels of nesting, and more than the program shows.
+  void markBatched(llvm::StringRef name) { batched.insert(name); }
+  bool isBatched(llvm::StringRef name) const { return batched.contains(name); }
+
   void bindNumber(llvm::StringRef name, Number number) { numbers[name] = number; }
   const Number *number(llvm::StringRef name) const;
 
@@ -131,7 +137,7 @@ private:
   };
   llvm::StringMap<Slot> slots;
   llvm::StringMap<Number> numbers;
-  llvm::StringSet<> poisoned;
+  llvm::StringSet<> poisoned, batched;
 };
 
 class GraphImporter;
@@ -144,6 +150,8 @@ public:
   const Node &node;
   mlir::OpBuilder &b;
   mlir::Location loc;
+  /// Inside vmap, where some operand has hidden dimensions (see Vmap.cpp), or a plain one of rank 1 or more was read.
+  bool isBatched = false, readsPlain = false;
   bool isInPlace = false; ///< the trailing underscore of the operator's name was dropped
   mlir::MLIRContext *context() const { return b.getContext(); }
 
@@ -153,6 +161,8 @@ public:
   //===--------------------------------------------------------------------===//
   bool has(llvm::StringRef name) const { return !node.arg(name).isMissingOrNone(); }
   Tensor tensor(llvm::StringRef name);
+  /// By the value's name in the graph; null when there is no such tensor.
+  Tensor readValue(llvm::StringRef value);
   Tensor optionalTensor(llvm::StringRef name);
   Tensors tensors(llvm::StringRef name);
   /// With nulls where the list has None.
@@ -279,7 +289,8 @@ private:
   mlir::FailureOr<Tensor> checkResult(Tensor tensor, unsigned i);
   llvm::SmallVector<mlir::AffineMap> indexMaps(llvm::ArrayRef<Operand> operands, llvm::ArrayRef<mlir::AffineExpr> dims,
                                                llvm::SmallVectorImpl<mlir::Value> &values);
-  bool bad = false;
+  mlir::LogicalResult finishBatched(llvm::ArrayRef<Tensor> results);
+  bool bad = false, isAlias = false;
 };
 
 } // namespace tenon::torch_export

@@ -8,10 +8,17 @@ namespace tenon::torch_export {
 using Unary = Value (*)(Scalars &, Value);
 using Binary = Value (*)(Scalars &, Value, Value);
 
-/// f(self), computed in the type of the result.
-static Convert unary(Unary body) {
-  return [body](Op &op) {
+/// f(self), computed in the type of the result. `ofComplex` is for complex numbers; without it they are unsupported.
+static Convert unary(Unary body, Unary ofComplex = nullptr) {
+  return [body, ofComplex](Op &op) {
     Tensor x = op.tensor("self");
+    if (x && isComplex(x.dtype)) {
+      if (!ofComplex)
+        return op.unsupported("on complex numbers");
+      ScalarType type = op.resultDtype();
+      return op.finish(op.map(
+          type, x.dtype, {x}, [&](Scalars &s, ValueRange v) { return ofComplex(s, v[0]); }, type));
+    }
     return op.finish(op.map(op.resultDtype(), op.resultDtype(), {x},
                             [&](Scalars &s, ValueRange v) { return body(s, v[0]); }));
   };
@@ -19,6 +26,11 @@ static Convert unary(Unary body) {
 
 template <typename OpT> static Convert mathUnary() {
   return unary([](Scalars &s, Value x) { return s.make<OpT>(x); });
+}
+
+template <typename OpT, typename ComplexOpT> static Convert mathUnary() {
+  return unary([](Scalars &s, Value x) { return s.make<OpT>(x); },
+               [](Scalars &s, Value x) { return s.make<ComplexOpT>(x); });
 }
 
 /// f(self) -> bool, computed in the type of the operand.
@@ -305,24 +317,24 @@ static LogicalResult convertFill(Op &op) {
 //===----------------------------------------------------------------------===//
 
 static void populateUnary(ConverterTable &t) {
-  t["aten.exp"] = mathUnary<math::ExpOp>();
+  t["aten.exp"] = mathUnary<math::ExpOp, complex::ExpOp>();
   t["aten.exp2"] = mathUnary<math::Exp2Op>();
-  t["aten.expm1"] = mathUnary<math::ExpM1Op>();
-  t["aten.log"] = mathUnary<math::LogOp>();
+  t["aten.expm1"] = mathUnary<math::ExpM1Op, complex::Expm1Op>();
+  t["aten.log"] = mathUnary<math::LogOp, complex::LogOp>();
   t["aten.log2"] = mathUnary<math::Log2Op>();
   t["aten.log10"] = mathUnary<math::Log10Op>();
-  t["aten.log1p"] = mathUnary<math::Log1pOp>();
-  t["aten.sqrt"] = mathUnary<math::SqrtOp>();
-  t["aten.rsqrt"] = mathUnary<math::RsqrtOp>();
-  t["aten.sin"] = mathUnary<math::SinOp>();
-  t["aten.cos"] = mathUnary<math::CosOp>();
+  t["aten.log1p"] = mathUnary<math::Log1pOp, complex::Log1pOp>();
+  t["aten.sqrt"] = mathUnary<math::SqrtOp, complex::SqrtOp>();
+  t["aten.rsqrt"] = mathUnary<math::RsqrtOp, complex::RsqrtOp>();
+  t["aten.sin"] = mathUnary<math::SinOp, complex::SinOp>();
+  t["aten.cos"] = mathUnary<math::CosOp, complex::CosOp>();
   t["aten.tan"] = mathUnary<math::TanOp>();
   t["aten.asin"] = t["aten.arcsin"] = mathUnary<math::AsinOp>();
   t["aten.acos"] = t["aten.arccos"] = mathUnary<math::AcosOp>();
   t["aten.atan"] = t["aten.arctan"] = mathUnary<math::AtanOp>();
   t["aten.sinh"] = mathUnary<math::SinhOp>();
   t["aten.cosh"] = mathUnary<math::CoshOp>();
-  t["aten.tanh"] = mathUnary<math::TanhOp>();
+  t["aten.tanh"] = mathUnary<math::TanhOp, complex::TanhOp>();
   t["aten.asinh"] = t["aten.arcsinh"] = mathUnary<math::AsinhOp>();
   t["aten.acosh"] = t["aten.arccosh"] = mathUnary<math::AcoshOp>();
   t["aten.atanh"] = t["aten.arctanh"] = mathUnary<math::AtanhOp>();
@@ -332,12 +344,21 @@ static void populateUnary(ConverterTable &t) {
   t["aten.floor"] = rounding<math::FloorOp>();
   t["aten.trunc"] = t["aten.fix"] = rounding<math::TruncOp>();
   t["aten.frac"] = unary([](Scalars &s, Value x) { return s.sub(x, s.make<math::TruncOp>(x)); });
-  t["aten.neg"] = t["aten.negative"] = unary([](Scalars &s, Value x) { return s.neg(x); });
-  t["aten.abs"] = t["aten.absolute"] = unary([](Scalars &s, Value x) { return s.abs(x); });
-  t["aten.square"] = unary([](Scalars &s, Value x) { return s.mul(x, x); });
-  t["aten.reciprocal"] = unary([](Scalars &s, Value x) { return s.div(s.number(1), x); });
+  t["aten.neg"] = t["aten.negative"] = unary([](Scalars &s, Value x) { return s.neg(x); }, [](Scalars &s, Value x) { return s.neg(x); });
+  t["aten.abs"] = t["aten.absolute"] = unary([](Scalars &s, Value x) { return s.abs(x); },
+                                             [](Scalars &s, Value x) { return s.make<complex::AbsOp>(x); });
+  auto square = [](Scalars &s, Value x) { return s.mul(x, x); };
+  t["aten.square"] = unary(square, square);
+  auto reciprocal = [](Scalars &s, Value x) { return s.div(s.number(1), x); };
+  t["aten.reciprocal"] = unary(reciprocal, reciprocal);
+  auto conjugate = [](Scalars &s, Value x) { return s.make<complex::ConjOp>(x); };
+  auto itself = [](Scalars &, Value x) { return x; };
+  t["aten.conj"] = t["aten._conj"] = t["aten.conj_physical"] = t["aten._conj_physical"] = unary(itself, conjugate);
+  t["aten.angle"] = unary([](Scalars &s, Value x) {
+    return s.select(s.compare(Compare::Lt, x, s.number(0)), s.number(M_PI), s.select(s.isNan(x), x, s.number(0)));
+  }, [](Scalars &s, Value x) { return s.make<complex::AngleOp>(x); });
   t["aten.sign"] = t["aten.sgn"] = unary(sign);
-  t["aten.positive"] = unary([](Scalars &, Value x) { return x; });
+  t["aten.positive"] = unary(itself, itself);
   t["aten.deg2rad"] = unary([](Scalars &s, Value x) { return s.mul(x, s.number(M_PI / 180)); });
   t["aten.rad2deg"] = unary([](Scalars &s, Value x) { return s.mul(x, s.number(180 / M_PI)); });
   t["aten.bitwise_not"] = unary([](Scalars &s, Value x) { return s.make<arith::XOrIOp>(x, s.integer(-1)); });

@@ -27,7 +27,9 @@ const ConverterTable &converterTable() {
     populateIndexing(t);
     populateRecurrent(t);
     populateControl(t);
+    populateVmap(t);
     populateResampling(t);
+    populateFourier(t);
     populateTraining(t);
     return t;
   }();
@@ -67,7 +69,8 @@ bool isDropped(StringRef op) {
          op.starts_with("aten._assert_async") || op.starts_with("aten._functional_assert_async") ||
          op.starts_with("aten._functional_sym_constrain") || op == "aten.sym_is_contiguous.default" ||
          op.starts_with("higher_order._") || op.starts_with("aten._functional_assert") || op == "_assert" ||
-         op.starts_with("torch._check");
+         op.starts_with("torch._check") || op == "torch._functorch.predispatch.lazy_load_decompositions" ||
+         op.starts_with("torch._functorch.predispatch._vmap_");
 }
 
 bool isNumberOperator(StringRef op) {
@@ -341,9 +344,12 @@ void GraphImporter::importNode(const Node &node) {
   if (isDropped(op) || importNumberNode(node))
     return;
   bool isPoisoned = false, isInPlace = false;
+  auto results = node.resultNames();
+  const Convert *convert = findConverter(op, isInPlace);
+  if (!isInPlace && !results.empty() && llvm::none_of(results, [&](StringRef name) { return isUsed(name); }))
+    return; // nobody sees what it gives
   for (const NamedArgument &input : node.inputs)
     input.arg.forEachValue([&](StringRef name) { isPoisoned |= values.isPoisoned(name); });
-  const Convert *convert = findConverter(op, isInPlace);
   if (isPoisoned || !convert) {
     for (StringRef name : node.resultNames())
       values.poison(name);

@@ -43,12 +43,21 @@ template <typename T> T Op::get(StringRef name, std::optional<T> byDefault, Stri
   return byDefault.value_or(T{});
 }
 
+Tensor Op::readValue(StringRef value) {
+  Tensor result = importer.values.read(*this, value);
+  if (importer.values.isBatched(value))
+    isBatched = true;
+  else if (result && result.rank() > 0)
+    readsPlain = true;
+  return result;
+}
+
 Tensor Op::tensor(StringRef name) {
   const Argument &arg = node.arg(name);
   std::optional<TensorArg> tensor = arg.as<TensorArg>();
   if (!tensor)
     return errorTensor("argument '" + name + "' is " + arg.describe() + " but must be a tensor");
-  Tensor value = importer.values.read(*this, tensor->name);
+  Tensor value = readValue(tensor->name);
   return value ? value : errorTensor("reads '" + tensor->name + "', which is no tensor here");
 }
 
@@ -57,7 +66,7 @@ Tensor Op::optionalTensor(StringRef name) { return has(name) ? tensor(name) : Te
 Tensors Op::optionalTensors(StringRef name) {
   Tensors result;
   for (const OptionalTensorArg &arg : get<std::vector<OptionalTensorArg>>(name, std::nullopt, "a list of tensors")) {
-    result.push_back(arg ? importer.values.read(*this, arg->name) : Tensor());
+    result.push_back(arg ? readValue(arg->name) : Tensor());
     if (arg && !result.back())
       (void)error("reads '" + arg->name + "', which is no tensor here");
   }
@@ -340,6 +349,8 @@ LogicalResult Op::finish(ArrayRef<Tensor> results) {
   if (bad)
     return failure();
   auto names = node.resultNames();
+  if (isBatched)
+    return finishBatched(results);
   if (isInPlace) {
     if (results.size() != 1 || node.inputs.empty() || !results[0])
       return unsupported("writes in place to several tensors");
@@ -376,10 +387,27 @@ LogicalResult Op::finish(ArrayRef<Tensor> results) {
   return success();
 }
 
+LogicalResult Op::finishBatched(ArrayRef<Tensor> results) {
+  if (isInPlace || results.size() != 1 || (readsPlain && !node.op().starts_with("aten.index.")))
+    return unsupported("of this form inside vmap", "call run_decompositions() on the exported program");
+  if (!results[0])
+    return error("could not be converted");
+  for (StringRef name : node.resultNames()) {
+    importer.values.bind(name, results[0]);
+    if (results[0].rank() > 0)
+      importer.values.markBatched(name);
+  }
+  return success();
+}
+
 LogicalResult Op::finishView(StringRef base, ArrayRef<ViewFunctions> functions) {
   Tensor from = tensor(base);
   if (bad)
     return failure();
+  if (isBatched)
+    return functions.size() == 1 && importer.values.isBatched(node.arg(base).as<TensorArg>()->name) && isAlias
+               ? finishBatched(from)
+               : unsupported("inside vmap", "call run_decompositions() on the exported program");
   if (!importer.values.tracksViews || isInPlace) {
     Tensors results;
     for (const ViewFunctions &view : functions) {
@@ -408,6 +436,7 @@ LogicalResult Op::finishView(StringRef base, ArrayRef<ViewFunctions> functions) 
 
 LogicalResult Op::finishAlias(StringRef base) {
   isInPlace = false; // `detach_` and its like change nothing
+  isAlias = true;
   return finishView(base, {[](Op &, Tensor x) { return x; }, [](Op &, Tensor, Tensor v) { return v; }});
 }
 

@@ -1,6 +1,290 @@
-// TODO
+// Interpolation and sampling of images: gathers at computed positions, weighed by position.
 #include "Converter.h"
 
+using namespace mlir;
+using tenon::graph::Dims;
+
 namespace tenon::torch_export {
-void populateResampling(ConverterTable &) {}
+
+namespace {
+enum class Filter { Nearest, NearestExact, Linear, Cubic };
+
+/// How one dimension of an input becomes one of the result.
+struct Axis {
+  int64_t dim = 0;
+  AffineExpr in, out;
+  double scale = 0; ///< given by the user as result / input; 0: from the sizes
+  bool alignsCorners = false;
+};
+} // namespace
+
+/// Input positions for each result position, as floats.
+static Value sourcePosition(Op &op, Scalars &s, Value i, const Axis &axis, Filter filter) {
+  Value in = op.sizeValue(s, axis.in), out = op.sizeValue(s, axis.out), one = s.number(1), half = s.number(0.5);
+  bool isNearest = filter == Filter::Nearest || filter == Filter::NearestExact;
+  if (axis.alignsCorners && !isNearest) {
+    Value step = s.div(s.sub(in, one), s.max(s.sub(out, one), one));
+    return s.mul(i, step);
+  }
+  Value step = axis.scale > 0 ? s.number(1 / axis.scale) : s.div(in, out);
+  if (filter == Filter::Nearest)
+    return s.mul(i, step);
+  Value centre = s.mul(s.add(i, half), step);
+  if (filter == Filter::NearestExact)
+    return centre;
+  Value position = s.sub(centre, half);
+  return filter == Filter::Linear ? s.max(position, s.number(0)) : position;
+}
+
+/// floor(position) + tap, kept inside the input: a tensor of i64 along the result's dimension.
+static Tensor tapPositions(Op &op, const Axis &axis, Filter filter, int64_t tap) {
+  return op.generate(
+      ScalarType::Long, ScalarType::Float, {axis.out},
+      [&](Scalars &s, ValueRange) -> Value {
+        Scalars ints(s.b, s.loc, ScalarType::Long);
+        Value position = sourcePosition(op, s, op.index(s, 0), axis, filter);
+        Value at = s.convert(s.make<math::FloorOp>(position), ScalarType::Float, ScalarType::Long);
+        at = ints.add(at, ints.integer(tap));
+        Value last = ints.sub(op.sizeValue(ints, axis.in), ints.integer(1));
+        return ints.max(ints.min(at, last), ints.integer(0));
+      },
+      ScalarType::Long);
+}
+
+/// Cubic convolution with a = -0.75: weights of the taps -1 … 2 at a distance t behind tap 0.
+static SmallVector<Value> cubicWeights(Scalars &s, Value t) {
+  constexpr double a = -0.75;
+  auto near = [&](Value x) { // |x| <= 1
+    Value y = s.sub(s.mul(s.number(a + 2), x), s.number(a + 3));
+    return s.add(s.mul(s.mul(y, x), x), s.number(1));
+  };
+  auto far = [&](Value x) { // 1 < |x| < 2
+    Value y = s.sub(s.mul(s.number(a), x), s.number(5 * a));
+    y = s.add(s.mul(y, x), s.number(8 * a));
+    return s.sub(s.mul(y, x), s.number(4 * a));
+  };
+  Value one = s.number(1), rest = s.sub(one, t);
+  return {far(s.add(t, one)), near(t), near(rest), far(s.add(rest, one))};
+}
+
+static Tensor gatherAlong(Op &op, Tensor x, int64_t dim, Tensor positions) {
+  if (!x || !positions)
+    return {};
+  Dims dims = x.dims();
+  dims[dim] = positions.dim(0);
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.gather(x, {Operand(positions, {dim})}, coords, dims);
+}
+
+/// Resamples one dimension.
+static Tensor resample(Op &op, Tensor x, const Axis &axis, Filter filter) {
+  if (filter == Filter::Nearest || filter == Filter::NearestExact)
+    return gatherAlong(op, x, axis.dim, tapPositions(op, axis, filter, 0));
+  SmallVector<int64_t> taps = filter == Filter::Linear ? SmallVector<int64_t>{0, 1} : SmallVector<int64_t>{-1, 0, 1, 2};
+  SmallVector<Operand> operands;
+  for (int64_t tap : taps)
+    operands.push_back(gatherAlong(op, x, axis.dim, tapPositions(op, axis, filter, tap)));
+  return op.map(x.dtype, x.dtype, operands, [&](Scalars &s, ValueRange v) {
+    Scalars floats(s.b, s.loc, s.isFloat() ? s.type : ScalarType::Float);
+    Value position = sourcePosition(op, floats, op.index(floats, axis.dim), axis, filter);
+    Value t = floats.sub(position, floats.make<math::FloorOp>(position));
+    SmallVector<Value> weights = filter == Filter::Linear
+                                     ? SmallVector<Value>{floats.sub(floats.number(1), t), t}
+                                     : cubicWeights(floats, t);
+    Value sum;
+    for (auto [value, weight] : llvm::zip(v, weights)) {
+      Value term = floats.mul(value, weight);
+      sum = sum ? floats.add(sum, term) : term;
+    }
+    return sum;
+  });
+}
+
+/// Antialiased: a matrix [out, in] of normalized weights per dimension, as the window grows with the scale.
+static Tensor resampleSmooth(Op &op, Tensor x, const Axis &axis, Filter filter) {
+  ScalarType type = x.dtype;
+  bool isCubic = filter == Filter::Cubic;
+  Tensor raw = op.generate(type, type, {axis.out, axis.in}, [&](Scalars &s, ValueRange) -> Value {
+    Value in = op.sizeValue(s, axis.in), out = op.sizeValue(s, axis.out), one = s.number(1), half = s.number(0.5),
+          zero = s.number(0);
+    Value scale = axis.alignsCorners ? s.div(s.sub(in, one), s.max(s.sub(out, one), one))
+                  : axis.scale > 0   ? s.number(1 / axis.scale)
+                                     : s.div(in, out);
+    Value wide = s.max(scale, one);
+    Value support = s.mul(s.number(isCubic ? 2 : 1), wide);
+    Value centre = s.mul(scale, s.add(op.index(s, 0), half)), j = op.index(s, 1);
+    Value first = s.max(s.make<math::TruncOp>(s.add(s.sub(centre, support), half)), zero);
+    Value end = s.min(s.make<math::TruncOp>(s.add(s.add(centre, support), half)), in);
+    Value distance = s.abs(s.div(s.add(s.sub(j, centre), half), wide));
+    Value weight = s.max(s.sub(one, distance), zero);
+    if (isCubic) {
+      constexpr double a = -0.5;
+      Value x1 = distance, x2 = s.mul(x1, x1);
+      Value near = s.add(s.mul(s.sub(s.mul(s.number(a + 2), x1), s.number(a + 3)), x2), one);
+      Value far = s.mul(s.sub(s.mul(s.add(s.mul(s.sub(x1, s.number(5)), x1), s.number(8)), x1), s.number(4)), s.number(a));
+      weight = s.select(s.compare(Compare::Lt, distance, one), near,
+                        s.select(s.compare(Compare::Lt, distance, s.number(2)), far, zero));
+    }
+    Value isInside = s.both(s.compare(Compare::Ge, j, first), s.compare(Compare::Lt, j, end));
+    return s.select(isInside, weight, zero);
+  });
+  Tensor total = op.reduce(graph::ReduceKind::Sum, raw, {1});
+  Tensor matrix = op.map(type, type, {raw, Operand(total, {0})},
+                         [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+  std::string spec = StringRef("abcdefg").take_front(x.rank()).str(), result = spec;
+  std::string matrixSpec = {'z', spec[axis.dim]};
+  result[axis.dim] = 'z';
+  return op.contract(x, spec, matrix, matrixSpec, result);
+}
+
+static Convert upsample(Filter filter, int64_t spatial, bool isSmooth) {
+  return [=](Op &op) -> LogicalResult {
+    Tensor x = op.tensor(op.has("input") ? "input" : "self");
+    if (!x || x.rank() != spatial + 2)
+      return op.isBad() ? failure() : op.error("has an input of rank " + Twine(x.rank()));
+    std::optional<Dims> dims = op.resultDims();
+    if (!dims || llvm::is_contained(*dims, AffineExpr()))
+      return op.unsupported("to a size that is known only when the model runs");
+    SmallVector<double> scales(spatial, 0);
+    static constexpr StringLiteral names[] = {"scales_d", "scales_h", "scales_w"};
+    if (op.has("scale_factors")) {
+      auto given = op.node.arg("scale_factors").as<std::vector<double>>();
+      if (given && given->size() == static_cast<size_t>(spatial))
+        scales.assign(given->begin(), given->end());
+    } else {
+      for (int64_t i = 0; i < spatial; ++i)
+        if (StringRef name = names[3 - spatial + i]; op.has(name))
+          scales[i] = op.number(name);
+      if (op.has("scales"))
+        scales[0] = op.number("scales");
+    }
+    bool aligns = op.flag("align_corners", false);
+    ScalarType type = x.dtype, work = isFloating(type) ? computeType(type) : type;
+    bool isNearest = filter == Filter::Nearest || filter == Filter::NearestExact;
+    Tensor y = isNearest ? x : op.convert(x, isFloating(work) ? work : ScalarType::Float);
+    for (int64_t i = spatial - 1; i >= 0 && y; --i) {
+      Axis axis{i + 2, y.dim(i + 2), (*dims)[i + 2], scales[i], aligns};
+      if (axis.in == axis.out)
+        continue;
+      y = isSmooth ? resampleSmooth(op, y, axis, filter) : resample(op, y, axis, filter);
+    }
+    if (y && !isNearest && isIntegral(type))
+      y = op.map(type, y.dtype, {y}, [](Scalars &s, ValueRange v) {
+        return s.min(s.max(s.make<math::RoundEvenOp>(v[0]), s.number(0)), s.number(255));
+      });
+    return op.finish(op.convert(y, type));
+  };
+}
+
+//===----------------------------------------------------------------------===//
+// grid_sample
+//===----------------------------------------------------------------------===//
+
+namespace {
+enum class Border { Zeros, Clamp, Reflect };
+} // namespace
+
+static Value reflect(Scalars &s, Value x, Value twiceLow, Value twiceHigh) {
+  Value low = s.div(twiceLow, s.number(2)), span = s.div(s.sub(twiceHigh, twiceLow), s.number(2));
+  Value distance = s.abs(s.sub(x, low));
+  Value rest = s.fmod(distance, span), flips = s.make<math::FloorOp>(s.div(distance, span));
+  Value isEven = s.compare(Compare::Eq, s.fmod(flips, s.number(2)), s.number(0));
+  Value inside = s.select(isEven, s.add(rest, low), s.add(s.sub(span, rest), low));
+  return s.select(s.compare(Compare::Eq, twiceLow, twiceHigh), s.number(0), inside);
+}
+
+/// A coordinate in -1 … 1 as a position in pixels.
+static Value toPixels(Op &op, Scalars &s, Value x, AffineExpr size, Border border, bool aligns) {
+  Value n = op.sizeValue(s, size), one = s.number(1), two = s.number(2);
+  Value position = aligns ? s.mul(s.div(s.add(x, one), two), s.sub(n, one))
+                          : s.div(s.sub(s.mul(s.add(x, one), n), one), two);
+  Value last = s.sub(n, one);
+  if (border == Border::Reflect)
+    position = aligns ? reflect(s, position, s.number(0), s.mul(two, last))
+                      : reflect(s, position, s.number(-1), s.sub(s.mul(two, n), one));
+  if (border != Border::Zeros)
+    position = s.min(s.max(position, s.number(0)), last);
+  return position;
+}
+
+static LogicalResult convertGridSample(Op &op) {
+  Tensor x = op.tensor("input"), grid = op.tensor("grid");
+  int64_t mode = op.integer("interpolation_mode", 0), padding = op.integer("padding_mode", 0);
+  bool aligns = op.flag("align_corners", false);
+  if (op.isBad() || x.rank() != 4 || grid.rank() != 4)
+    return op.isBad() ? failure() : op.unsupported("on volumes");
+  if (mode > 1 || mode < 0 || padding > 2 || padding < 0)
+    return op.unsupported("with bicubic interpolation");
+  Border border = static_cast<Border>(padding);
+  ScalarType type = x.dtype, work = computeType(type);
+  x = op.convert(x, work);
+  Tensor gx = op.select(grid, 3, op.constant(0)), gy = op.select(grid, 3, op.constant(1));
+  auto pixels = [&](Tensor g, AffineExpr size) {
+    return op.map(work, work, {g}, [&](Scalars &s, ValueRange v) {
+      Value p = toPixels(op, s, v[0], size, border, aligns);
+      return mode == 1 ? s.make<math::RoundEvenOp>(p) : p;
+    });
+  };
+  AffineExpr height = x.dim(2), width = x.dim(3);
+  Tensor px = pixels(gx, width), py = pixels(gy, height);
+  if (!px || !py)
+    return failure();
+  auto tap = [&](Tensor p, AffineExpr size, int64_t offset) {
+    return op.map(
+        ScalarType::Long, work, {p},
+        [&](Scalars &s, ValueRange v) -> Value {
+          Value at = s.add(s.make<math::FloorOp>(v[0]), s.number(static_cast<double>(offset)));
+          Value last = s.sub(op.sizeValue(s, size), s.number(1));
+          return s.convert(s.min(s.max(at, s.number(0)), last), s.type, ScalarType::Long);
+        },
+        ScalarType::Long);
+  };
+  Dims dims{x.dim(0), x.dim(1), grid.dim(1), grid.dim(2)};
+  int64_t taps = mode == 1 ? 1 : 2;
+  SmallVector<Operand> operands{Operand(px, {0, 2, 3}), Operand(py, {0, 2, 3})};
+  for (int64_t dy = 0; dy < taps; ++dy)
+    for (int64_t dx = 0; dx < taps; ++dx)
+      operands.push_back(op.gather(
+          x, {Operand(tap(py, height, dy), {0, 2, 3}), Operand(tap(px, width, dx), {0, 2, 3})}, {0, 1, -1, -2}, dims));
+  return op.finish(op.map(
+      type, work, operands,
+      [&](Scalars &s, ValueRange v) {
+        Value x0 = s.make<math::FloorOp>(v[0]), y0 = s.make<math::FloorOp>(v[1]), one = s.number(1), zero = s.number(0);
+        Value tx = s.sub(v[0], x0), ty = s.sub(v[1], y0), sum;
+        for (int64_t dy = 0; dy < taps; ++dy)
+          for (int64_t dx = 0; dx < taps; ++dx) {
+            Value weight = one;
+            if (taps == 2)
+              weight = s.mul(dx ? tx : s.sub(one, tx), dy ? ty : s.sub(one, ty));
+            if (border == Border::Zeros) {
+              auto isInside = [&](Value at, int64_t offset, AffineExpr size) {
+                Value p = s.add(at, s.number(static_cast<double>(offset)));
+                return s.both(s.compare(Compare::Ge, p, zero), s.compare(Compare::Lt, p, op.sizeValue(s, size)));
+              };
+              weight = s.select(s.both(isInside(x0, dx, width), isInside(y0, dy, height)), weight, zero);
+            }
+            Value term = s.mul(v[2 + dy * taps + dx], weight);
+            sum = sum ? s.add(sum, term) : term;
+          }
+        return sum;
+      },
+      ScalarType::Unknown, dims));
+}
+
+void populateResampling(ConverterTable &t) {
+  for (int64_t n = 1; n <= 3; ++n) {
+    std::string d = std::to_string(n) + "d";
+    t["aten.upsample_nearest" + d] = upsample(Filter::Nearest, n, false);
+    t["aten._upsample_nearest_exact" + d] = upsample(Filter::NearestExact, n, false);
+  }
+  t["aten.upsample_linear1d"] = upsample(Filter::Linear, 1, false);
+  t["aten.upsample_bilinear2d"] = upsample(Filter::Linear, 2, false);
+  t["aten.upsample_trilinear3d"] = upsample(Filter::Linear, 3, false);
+  t["aten.upsample_bicubic2d"] = upsample(Filter::Cubic, 2, false);
+  t["aten._upsample_bilinear2d_aa"] = upsample(Filter::Linear, 2, true);
+  t["aten._upsample_bicubic2d_aa"] = upsample(Filter::Cubic, 2, true);
+  t["aten.grid_sampler_2d"] = t["aten.grid_sampler"] = convertGridSample;
+}
+
 } // namespace tenon::torch_export

@@ -273,6 +273,27 @@ static LogicalResult convertRepeatInterleave(Op &op) {
 // Orders along a dimension
 //===----------------------------------------------------------------------===//
 
+/// Differences of neighbours, n times.
+static LogicalResult convertDiff(Op &op) {
+  Tensor x = op.tensor("self"), before = op.optionalTensor("prepend"), after = op.optionalTensor("append");
+  if (!x || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("needs a dimension");
+  int64_t dim = op.dim("dim", x.rank(), -1), count = op.integer("n", 1);
+  Tensors parts;
+  for (const Tensor &part : {before, x, after})
+    if (part)
+      parts.push_back(op.convert(part, x.dtype));
+  x = op.concat(parts, dim);
+  for (int64_t i = 0; i < count && x; ++i) {
+    AffineExpr rest = graph::normalize(x.dim(dim) - 1);
+    if (op.isLessEqual(rest, op.constant(-1)).value_or(false))
+      break; // nothing is left
+    Tensor next = op.slice(x, dim, op.constant(1), rest), last = op.slice(x, dim, op.constant(0), rest);
+    x = op.map(x.dtype, x.dtype, {next, last}, [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
+  }
+  return op.finish(x);
+}
+
 static LogicalResult convertFlip(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
@@ -457,6 +478,7 @@ void populateSlicing(ConverterTable &t) {
   t["aten.repeat_interleave"] = convertRepeatInterleave;
   t["aten.flip"] = t["aten.fliplr"] = t["aten.flipud"] = convertFlip;
   t["aten.roll"] = convertRoll;
+  t["aten.diff"] = convertDiff;
   t["aten.diagonal"] = t["aten.diagonal_copy"] = convertDiagonal;
   t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
   t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;
