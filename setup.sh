@@ -3,7 +3,7 @@
 #
 #   ./setup.sh demo    everything that is needed, a build, and MiniLM from PyTorch to a running file
 #   ./setup.sh test    everything that is needed, a build, and the tests
-#   ./setup.sh deps | build | bench | long     its parts: packages; packages and build; benchmarks; all models
+#   ./setup.sh deps | build | long | bench     its parts: packages; and a build; tests with all models; benchmarks
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore

@@ -16,6 +16,7 @@ Context::Context(unsigned threads) {
   DialectRegistry registry;
   registerAllDialects(registry);
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->printOpOnDiagnostic(false); // the place says which op it is
   context->loadAllAvailableDialects(); // phases make ops of later levels
   if (threads == 1)
     return;

@@ -62,8 +62,8 @@ Peaks measurePeaks(unsigned threads) {
   std::atomic<float> sink = 0;
   __builtin_cpu_init();
   int width = __builtin_cpu_supports("avx512f") ? 16 : __builtin_cpu_supports("fma") ? 8 : 0;
-  constexpr int64_t steps = 4'000'000;
-  for (int attempt = 0; width && attempt < 4; ++attempt) {
+  constexpr int64_t steps = 1'000'000;
+  for (int attempt = 0; width && attempt < 24; ++attempt) {
     double seconds = timeTogether(threads, [&](unsigned) { sink = width == 16 ? fma512(steps) : fma256(steps); });
     peaks.gigaflops = std::max(peaks.gigaflops, 2.0 * width * 12 * steps * threads / seconds * 1e-9);
   }
@@ -74,7 +74,7 @@ Peaks measurePeaks(unsigned threads) {
     std::memset(buffers.back().get(), 1, bytes);
   }
   std::atomic<uint64_t> total = 0;
-  for (int attempt = 0; attempt < 4; ++attempt) {
+  for (int attempt = 0; attempt < 8; ++attempt) {
     double seconds = timeTogether(threads, [&](unsigned index) {
       uint64_t sum = 0;
       for (size_t i = 0; i < bytes / 8; ++i)
