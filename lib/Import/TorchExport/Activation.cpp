@@ -10,8 +10,8 @@ using Unary = Value (*)(Scalars &, Value);
 static Convert activation(Unary body) {
   return [body](Op &op) {
     Tensor x = op.tensor("self");
-    return op.finish(op.map(op.resultDtype(), op.resultDtype(), {x},
-                            [&](Scalars &s, ValueRange v) { return body(s, v[0]); }));
+    return op.finish(
+        op.map(op.resultDtype(), op.resultDtype(), {x}, [&](Scalars &s, ValueRange v) { return body(s, v[0]); }));
   };
 }
 
@@ -31,9 +31,7 @@ static Value clampTo(Scalars &s, Value x, double low, double high) {
 
 static Value softplus(Scalars &s, Value x) { return s.make<math::Log1pOp>(s.make<math::ExpOp>(x)); }
 
-static Value logSigmoid(Scalars &s, Value x) {
-  return s.sub(s.min(x, s.number(0)), softplus(s, s.neg(s.abs(x))));
-}
+static Value logSigmoid(Scalars &s, Value x) { return s.sub(s.min(x, s.number(0)), softplus(s, s.neg(s.abs(x)))); }
 
 static Value geluTanh(Scalars &s, Value x) {
   Value cube = s.mul(s.mul(x, x), x);
@@ -76,22 +74,19 @@ void populateActivation(ConverterTable &t) {
   t["aten.relu"] = activation([](Scalars &s, Value x) { return s.max(x, s.number(0)); });
   t["aten.relu6"] = activation([](Scalars &s, Value x) { return clampTo(s, x, 0, 6); });
   t["aten.sigmoid"] = t["aten.special_expit"] = activation([](Scalars &s, Value x) { return s.sigmoid(x); });
-  t["aten.silu"] = activation([](Scalars &s, Value x) {
-    return s.div(x, s.add(s.number(1), s.make<math::ExpOp>(s.neg(x))));
-  });
+  t["aten.silu"] =
+      activation([](Scalars &s, Value x) { return s.div(x, s.add(s.number(1), s.make<math::ExpOp>(s.neg(x)))); });
   t["aten.mish"] = activation([](Scalars &s, Value x) { return s.mul(x, s.make<math::TanhOp>(softplus(s, x))); });
-  t["aten.hardswish"] = activation([](Scalars &s, Value x) {
-    return s.div(s.mul(x, clampTo(s, s.add(x, s.number(3)), 0, 6)), s.number(6));
-  });
-  t["aten.hardsigmoid"] = activation([](Scalars &s, Value x) {
-    return s.div(clampTo(s, s.add(x, s.number(3)), 0, 6), s.number(6));
-  });
+  t["aten.hardswish"] = activation(
+      [](Scalars &s, Value x) { return s.div(s.mul(x, clampTo(s, s.add(x, s.number(3)), 0, 6)), s.number(6)); });
+  t["aten.hardsigmoid"] =
+      activation([](Scalars &s, Value x) { return s.div(clampTo(s, s.add(x, s.number(3)), 0, 6), s.number(6)); });
   t["aten.log_sigmoid"] = activation(logSigmoid);
   t["aten.log_sigmoid_forward"] = [](Op &op) {
     Tensor x = op.tensor("self");
-    return op.finish({op.map(op.resultDtype(), op.resultDtype(), {x},
-                             [](Scalars &s, ValueRange v) { return logSigmoid(s, v[0]); }),
-                      Tensor()});
+    return op.finish(
+        {op.map(op.resultDtype(), op.resultDtype(), {x}, [](Scalars &s, ValueRange v) { return logSigmoid(s, v[0]); }),
+         Tensor()});
   };
   t["aten.softsign"] = activation([](Scalars &s, Value x) { return s.div(x, s.add(s.number(1), s.abs(x))); });
   t["aten.tanhshrink"] = activation([](Scalars &s, Value x) { return s.sub(x, s.make<math::TanhOp>(x)); });
@@ -153,7 +148,8 @@ void populateActivation(ConverterTable &t) {
   t["aten.softshrink"] = withNumbers([](Op &op) {
     double lambda = op.number("lambd", 0.5);
     return [=](Scalars &s, Value x) {
-      Value high = s.select(s.compare(Compare::Gt, x, s.number(lambda)), s.sub(x, s.number(lambda)), s.mul(x, s.number(0)));
+      Value high =
+          s.select(s.compare(Compare::Gt, x, s.number(lambda)), s.sub(x, s.number(lambda)), s.mul(x, s.number(0)));
       return s.select(s.compare(Compare::Lt, x, s.number(-lambda)), s.add(x, s.number(lambda)), high);
     };
   });

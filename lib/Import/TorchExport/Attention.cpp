@@ -54,7 +54,8 @@ static LogicalResult convertAttention(Op &op) {
   std::optional<int64_t> width = graph::asConstant(query.dim(rank - 1));
   if (!op.has("scale") && !width)
     return op.unsupported("over a symbolic head size");
-  double scale = op.has("scale") ? op.number("scale") : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(*width, 1)));
+  double scale =
+      op.has("scale") ? op.number("scale") : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(*width, 1)));
   // Leading dimensions broadcast, except the heads of grouped attention.
   bool isGrouped = op.flag("enable_gqa", false) && rank >= 3;
   int64_t lead = rank - (isGrouped ? 3 : 2);

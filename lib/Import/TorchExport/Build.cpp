@@ -46,7 +46,9 @@ Dims Op::constants(ArrayRef<int64_t> values) const {
   return result;
 }
 
-std::optional<bool> Op::isLessEqual(AffineExpr l, AffineExpr r) const { return importer.state.symbols.isLessEqual(l, r); }
+std::optional<bool> Op::isLessEqual(AffineExpr l, AffineExpr r) const {
+  return importer.state.symbols.isLessEqual(l, r);
+}
 
 std::optional<Dims> Op::broadcastDims(ArrayRef<Dims> shapes) {
   size_t rank = 0;
@@ -128,9 +130,9 @@ static Value materialize(Op &op, Scalars &s, const Number &number) {
     return op.sizeValue(s, number.expr);
   if (number.kind == ScalarType::ComplexDouble && s.isComplexNumber()) {
     auto part = cast<ComplexType>(s.mlirType).getElementType();
-    return complex::ConstantOp::create(s.b, s.loc, s.mlirType,
-                                       s.b.getArrayAttr({s.b.getFloatAttr(part, number.real.real()),
-                                                         s.b.getFloatAttr(part, number.real.imag())}));
+    return complex::ConstantOp::create(
+        s.b, s.loc, s.mlirType,
+        s.b.getArrayAttr({s.b.getFloatAttr(part, number.real.real()), s.b.getFloatAttr(part, number.real.imag())}));
   }
   return number.kind == ScalarType::Double ? s.number(number.real.real()) : s.integer(number.integer);
 }
@@ -155,21 +157,21 @@ Tensor Op::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands
   ScalarType work = computeType(compute);
   gives = gives == ScalarType::Unknown ? work : gives;
   auto type = graph::makeTensorType(*dims, toType(result, context()));
-  auto op = graph::MapOp::build(
-      b, loc, type, values, maps, [&](OpBuilder &builder, Location where, ValueRange args) -> SmallVector<Value> {
-        Scalars s(builder, where, work);
-        SmallVector<Value> scalars;
-        unsigned next = 0;
-        for (const Operand &operand : operands)
-          if (operand.number)
-            scalars.push_back(materialize(*this, s, *operand.number));
-          else if (operand.isRaw)
-            scalars.push_back(args[next++]);
-          else
-            scalars.push_back(s.convert(args[next++], operand.tensor.dtype, work));
-        Value value = body(s, scalars);
-        return {s.convert(value, gives, result)};
-      });
+  auto op = graph::MapOp::build(b, loc, type, values, maps,
+                                [&](OpBuilder &builder, Location where, ValueRange args) -> SmallVector<Value> {
+                                  Scalars s(builder, where, work);
+                                  SmallVector<Value> scalars;
+                                  unsigned next = 0;
+                                  for (const Operand &operand : operands)
+                                    if (operand.number)
+                                      scalars.push_back(materialize(*this, s, *operand.number));
+                                    else if (operand.isRaw)
+                                      scalars.push_back(args[next++]);
+                                    else
+                                      scalars.push_back(s.convert(args[next++], operand.tensor.dtype, work));
+                                  Value value = body(s, scalars);
+                                  return {s.convert(value, gives, result)};
+                                });
   return {op.getResult(0), result};
 }
 
@@ -206,8 +208,9 @@ Tensor Op::full(ArrayRef<AffineExpr> dims, ScalarType dtype, double value) {
   else if (dtype == ScalarType::Bool)
     element = b.getBoolAttr(value != 0);
   else
-    element = b.getIntegerAttr(type.getElementType(), APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value)))
-                                                          .trunc(type.getElementTypeBitWidth()));
+    element = b.getIntegerAttr(
+        type.getElementType(),
+        APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(type.getElementTypeBitWidth()));
   return {graph::ConstantOp::create(b, loc, type, DenseElementsAttr::get(type, element)), dtype};
 }
 
@@ -361,11 +364,13 @@ Tensor Op::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr> high, do
   if (isNothing)
     return x;
   Type element = x.type().getElementType();
-  TypedAttr fill = isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
-                   : isa<IntegerType>(element)
-                       ? TypedAttr(b.getIntegerAttr(element, APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value)))
-                                                                 .trunc(element.getIntOrFloatBitWidth())))
-                       : TypedAttr();
+  TypedAttr fill =
+      isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
+      : isa<IntegerType>(element)
+          ? TypedAttr(b.getIntegerAttr(
+                element,
+                APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(element.getIntOrFloatBitWidth())))
+          : TypedAttr();
   if (!fill)
     return unsupportedTensor("on elements of " + nameOf(x.dtype));
   return {graph::PadOp::create(b, loc, graph::makeTensorType(dims, element), x.value,

@@ -132,19 +132,24 @@ static Tensor takeDiagonals(Op &op, Tensor x, std::string &spec) {
   std::string unique;
   Dims dims;
   SmallVector<int64_t> coords;
+  SmallVector<Operand> indices;
   for (auto [i, letter] : llvm::enumerate(spec)) {
     size_t at = unique.find(letter);
     if (at == std::string::npos) {
-      at = unique.size();
+      coords.push_back(unique.size());
       unique.push_back(letter);
       dims.push_back(x.dim(i));
+      continue;
     }
-    coords.push_back(at);
+    Tensor ramp = op.generate(ScalarType::Long, ScalarType::Long, {x.dim(i)},
+                              [&](Scalars &s, ValueRange) { return op.index(s, 0); });
+    indices.push_back(Operand(ramp, {static_cast<int64_t>(at)}));
+    coords.push_back(-static_cast<int64_t>(indices.size()));
   }
   if (unique.size() == spec.size())
     return x;
   spec = unique;
-  return op.gather(x, {}, coords, dims);
+  return op.gather(x, indices, coords, dims);
 }
 
 /// Contracts operands from left to right; a dimension is summed as soon as nobody further needs it.
@@ -158,8 +163,8 @@ static Tensor einsum(Op &op, Tensors operands, SmallVector<std::string> specs, c
   std::string spec = specs[0];
   for (size_t i = 1; i < operands.size(); ++i) {
     // Sizes of 1 that stand against others are dropped.
-    for (auto [x, own, other, theirs] : {std::tuple(&sum, &spec, &operands[i], &specs[i]),
-                                         std::tuple(&operands[i], &specs[i], &sum, &spec)})
+    for (auto [x, own, other, theirs] :
+         {std::tuple(&sum, &spec, &operands[i], &specs[i]), std::tuple(&operands[i], &specs[i], &sum, &spec)})
       for (size_t d = 0; d < own->size(); ++d) {
         size_t at = theirs->find((*own)[d]);
         if (at != std::string::npos && graph::asConstant(x->dim(d)) == 1 && graph::asConstant(other->dim(at)) != 1) {
@@ -241,6 +246,57 @@ static LogicalResult convertEinsum(Op &op) {
   return op.finish(einsum(op, operands, specs, result));
 }
 
+/// Three factors over common dimensions, of which each lacks some, summed over others.
+static LogicalResult convertTrilinear(Op &op) {
+  Tensors operands{op.tensor("i1"), op.tensor("i2"), op.tensor("i3")};
+  SmallVector<int64_t> lacks[] = {op.integers("expand1"), op.integers("expand2"), op.integers("expand3")};
+  SmallVector<int64_t> summed = op.integers("sumdim");
+  if (op.isBad())
+    return failure();
+  int64_t rank = operands[0].rank() + lacks[0].size();
+  static constexpr StringLiteral kLetters = "abcdefghijklm";
+  if (rank > static_cast<int64_t>(kLetters.size()))
+    return op.unsupported("of so many dimensions");
+  SmallVector<std::string> specs(3);
+  std::string result;
+  for (int64_t d = 0; d < rank; ++d) {
+    for (unsigned i = 0; i < 3; ++i)
+      if (!llvm::is_contained(lacks[i], d))
+        specs[i].push_back(kLetters[d]);
+    if (!llvm::is_contained(summed, d))
+      result.push_back(kLetters[d]);
+  }
+  for (unsigned i = 0; i < 3; ++i)
+    if (specs[i].size() != static_cast<size_t>(operands[i].rank()))
+      return op.error("has operands whose ranks do not fit");
+  return op.finish(einsum(op, operands, specs, result));
+}
+
+/// dims_self of the one with dims_other of the other.
+static LogicalResult convertTensordot(Op &op) {
+  Tensor l = op.tensor("self"), r = op.tensor("other");
+  SmallVector<int64_t> lDims = op.integers("dims_self"), rDims = op.integers("dims_other");
+  if (op.isBad() || lDims.size() != rDims.size() || l.rank() + r.rank() > 20)
+    return op.isBad() ? failure() : op.error("has lists of dimensions that do not fit");
+  std::string lSpec, rSpec, result;
+  for (int64_t d = 0; d < l.rank(); ++d)
+    lSpec.push_back(static_cast<char>('a' + d));
+  for (int64_t d = 0; d < r.rank(); ++d)
+    rSpec.push_back(static_cast<char>('A' + d));
+  std::string inner;
+  for (auto [a, b] : llvm::zip(lDims, rDims)) {
+    int64_t i = op.wrapDim(a, l.rank()), j = op.wrapDim(b, r.rank());
+    if (op.isBad())
+      return failure();
+    rSpec[j] = lSpec[i];
+    inner.push_back(lSpec[i]);
+  }
+  for (char letter : lSpec + rSpec)
+    if (inner.find(letter) == std::string::npos)
+      result.push_back(letter);
+  return op.finish(op.contract(l, lSpec, r, rSpec, result));
+}
+
 //===----------------------------------------------------------------------===//
 // Integers and relatives
 //===----------------------------------------------------------------------===//
@@ -251,6 +307,14 @@ static LogicalResult convertIntMm(Op &op) {
   return op.finish(op.contract(l, "mk", r, "kn", "mn"));
 }
 
+/// Weights of int8 with one factor per row.
+static LogicalResult convertInt8PackMm(Op &op) {
+  Tensor x = op.tensor("self"), weight = op.tensor("mat2"), scales = op.tensor("scales");
+  ScalarType type = op.resultDtype(), work = computeType(type);
+  Tensor product = op.contract(op.convert(x, work), "mk", op.convert(weight, work), "nk", "mn");
+  return op.finish(op.map(type, work, {product, scales}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); }));
+}
+
 static LogicalResult convertBilinear(Op &op) {
   Tensor l = op.tensor("input1"), r = op.tensor("input2"), weight = op.tensor("weight"),
          bias = op.optionalTensor("bias");
@@ -258,10 +322,10 @@ static LogicalResult convertBilinear(Op &op) {
     return failure();
   Dims dims = l.dims();
   dims.back() = weight.dim(0);
-  Tensor a = op.reshape(l, {graph::normalize(graph::numElements(l.value.getType()).floorDiv(l.dim(l.rank() - 1))),
-                            l.dim(l.rank() - 1)});
-  Tensor b = op.reshape(r, {graph::normalize(graph::numElements(r.value.getType()).floorDiv(r.dim(r.rank() - 1))),
-                            r.dim(r.rank() - 1)});
+  Tensor a = op.reshape(
+      l, {graph::normalize(graph::numElements(l.value.getType()).floorDiv(l.dim(l.rank() - 1))), l.dim(l.rank() - 1)});
+  Tensor b = op.reshape(
+      r, {graph::normalize(graph::numElements(r.value.getType()).floorDiv(r.dim(r.rank() - 1))), r.dim(r.rank() - 1)});
   Tensor half = op.contract(a, "mi", weight, "oij", "moj");
   Tensor y = op.contract(half, "moj", b, "mj", "mo");
   if (y && bias)
@@ -315,6 +379,19 @@ void populateContract(ConverterTable &t) {
   t["aten.baddbmm"] = addedProduct("bmk", "bkn", "bmn", "batch1", "batch2");
   t["aten.addbmm"] = addedProduct("bmk", "bkn", "mn", "batch1", "batch2");
   t["aten.einsum"] = convertEinsum;
+  t["aten._trilinear"] = convertTrilinear;
+  t["aten.tensordot"] = convertTensordot;
+  t["aten.linalg_matmul"] = t["aten.matmul"];
+  t["aten.addr"] = [](Op &op) {
+    Tensor l = op.tensor("vec1"), r = op.tensor("vec2");
+    if (op.isBad())
+      return failure();
+    return finishAdded(op, op.map(
+                               l.dtype, l.dtype, {Operand(l, {0}), Operand(r, {1})},
+                               [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); }, ScalarType::Unknown,
+                               Dims{l.dim(0), r.dim(0)}));
+  };
+  t["aten._weight_int8pack_mm"] = convertInt8PackMm;
   t["aten._int_mm"] = convertIntMm;
   t["aten.bilinear"] = convertBilinear;
   t["aten.cdist"] = t["aten._cdist_forward"] = convertCdist;

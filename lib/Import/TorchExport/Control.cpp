@@ -114,9 +114,9 @@ static LogicalResult buildScan(Op &op, const Graph &body, ArrayRef<Operand> carr
     for (const Operand &x : carry)
       states.push_back(argument(x.tensor.value.getType(), x.tensor.dtype));
     for (const Operand &x : xs)
-      parts.push_back(argument(graph::makeTensorType(ArrayRef(x.tensor.dims()).drop_front(),
-                                                     x.tensor.type().getElementType()),
-                               x.tensor.dtype));
+      parts.push_back(
+          argument(graph::makeTensorType(ArrayRef(x.tensor.dims()).drop_front(), x.tensor.type().getElementType()),
+                   x.tensor.dtype));
     for (const Operand &x : captures)
       rest.push_back(x.tensor ? Operand(argument(x.tensor.value.getType(), x.tensor.dtype)) : x);
     SmallVector<Operand> inputs(states);

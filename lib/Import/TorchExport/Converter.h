@@ -1,5 +1,5 @@
-// What a converter of one operator sees: the node, its arguments by schema name, ways to build graph ops, and a place for
-// the results. One file per family of operators holds the converters; `populate…` puts them into the table.
+// What a converter of one operator sees: the node, its arguments by schema name, ways to build graph ops, and a place
+// for the results. One file per family of operators holds the converters; `populate…` puts them into the table.
 #ifndef TENON_IMPORT_TORCHEXPORT_CONVERTER_H
 #define TENON_IMPORT_TORCHEXPORT_CONVERTER_H
 

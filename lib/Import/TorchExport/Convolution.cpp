@@ -122,7 +122,8 @@ static LogicalResult convertConvolution(Op &op, std::optional<bool> known) {
 
 void populateConvolution(ConverterTable &t) {
   t["aten.convolution"] = t["aten._convolution"] = [](Op &op) { return convertConvolution(op, std::nullopt); };
-  for (StringRef name : {"aten.conv1d", "aten.conv2d", "aten.conv3d", "aten._conv_depthwise2d", "aten.conv_depthwise3d"})
+  for (StringRef name :
+       {"aten.conv1d", "aten.conv2d", "aten.conv3d", "aten._conv_depthwise2d", "aten.conv_depthwise3d"})
     t[name] = [](Op &op) { return convertConvolution(op, false); };
   for (StringRef name : {"aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d"})
     t[name] = [](Op &op) { return convertConvolution(op, true); };

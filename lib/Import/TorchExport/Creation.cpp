@@ -22,8 +22,8 @@ static LogicalResult finishFilled(Op &op, const Dims &dims, const Operand &value
     if (value.number->kind != ScalarType::Long || std::abs(value.number->integer) < (int64_t(1) << 53))
       return op.finish(op.full(dims, type, value.number->asDouble()));
   }
-  return op.finish(op.map(
-      type, type, {value}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown, dims));
+  return op.finish(
+      op.map(type, type, {value}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown, dims));
 }
 
 static LogicalResult convertFull(Op &op) { return finishFilled(op, shapeOf(op), op.operand("fill_value")); }
@@ -32,7 +32,9 @@ static Convert filled(double value) {
   return [value](Op &op) { return finishFilled(op, shapeOf(op), Number::of(value)); };
 }
 
-static LogicalResult convertScalarTensor(Op &op) { return finishFilled(op, {}, op.operand(op.has("s") ? "s" : "scalar")); }
+static LogicalResult convertScalarTensor(Op &op) {
+  return finishFilled(op, {}, op.operand(op.has("s") ? "s" : "scalar"));
+}
 
 static LogicalResult convertArange(Op &op) {
   ScalarType type = op.resultDtype();
@@ -46,9 +48,9 @@ static LogicalResult convertArange(Op &op) {
       return op.unsupported("with a length that is known only when the model runs");
     auto asExpr = [&](const Operand &o) { return o.number->expr ? o.number->expr : op.constant(o.number->integer); };
     std::optional<int64_t> by = graph::asConstant(asExpr(step));
-    if (!by || *by < 1 || llvm::any_of(ArrayRef<Operand>{start, end, step}, [](const Operand &o) {
-          return o.number->kind == ScalarType::Double;
-        }))
+    if (!by || *by < 1 ||
+        llvm::any_of(
+            ArrayRef<Operand>{start, end, step}, [](const Operand &o) { return o.number->kind == ScalarType::Double; }))
       return op.unsupported("with a length that is no expression of sizes");
     (*dims)[0] = graph::normalize((asExpr(end) - asExpr(start)).ceilDiv(*by));
   }

@@ -16,11 +16,10 @@ static Convert unary(Unary body, Unary ofComplex = nullptr) {
       if (!ofComplex)
         return op.unsupported("on complex numbers");
       ScalarType type = op.resultDtype();
-      return op.finish(op.map(
-          type, x.dtype, {x}, [&](Scalars &s, ValueRange v) { return ofComplex(s, v[0]); }, type));
+      return op.finish(op.map(type, x.dtype, {x}, [&](Scalars &s, ValueRange v) { return ofComplex(s, v[0]); }, type));
     }
-    return op.finish(op.map(op.resultDtype(), op.resultDtype(), {x},
-                            [&](Scalars &s, ValueRange v) { return body(s, v[0]); }));
+    return op.finish(
+        op.map(op.resultDtype(), op.resultDtype(), {x}, [&](Scalars &s, ValueRange v) { return body(s, v[0]); }));
   };
 }
 
@@ -37,8 +36,8 @@ template <typename OpT, typename ComplexOpT> static Convert mathUnary() {
 static Convert predicate(Unary body) {
   return [body](Op &op) {
     Tensor x = op.tensor("self");
-    return op.finish(op.map(ScalarType::Bool, x.dtype, {x}, [&](Scalars &s, ValueRange v) { return body(s, v[0]); },
-                            ScalarType::Bool));
+    return op.finish(op.map(
+        ScalarType::Bool, x.dtype, {x}, [&](Scalars &s, ValueRange v) { return body(s, v[0]); }, ScalarType::Bool));
   };
 }
 
@@ -47,8 +46,7 @@ static Convert binary(Binary body) {
   return [body](Op &op) {
     Operand l = op.operand("self"), r = op.operand("other");
     ScalarType result = op.resultDtype();
-    return op.finish(
-        op.map(result, result, {l, r}, [&](Scalars &s, ValueRange v) { return body(s, v[0], v[1]); }));
+    return op.finish(op.map(result, result, {l, r}, [&](Scalars &s, ValueRange v) { return body(s, v[0], v[1]); }));
   };
 }
 
@@ -190,9 +188,8 @@ static Convert clampOneSide(StringRef name, bool isMin) {
     Tensor x = op.tensor("self");
     Operand bound = op.operand(name);
     ScalarType type = op.resultDtype();
-    return op.finish(op.map(type, type, {x, bound}, [&](Scalars &s, ValueRange v) {
-      return isMin ? s.max(v[0], v[1]) : s.min(v[0], v[1]);
-    }));
+    return op.finish(op.map(type, type, {x, bound},
+                            [&](Scalars &s, ValueRange v) { return isMin ? s.max(v[0], v[1]) : s.min(v[0], v[1]); }));
   };
 }
 
@@ -344,7 +341,8 @@ static void populateUnary(ConverterTable &t) {
   t["aten.floor"] = rounding<math::FloorOp>();
   t["aten.trunc"] = t["aten.fix"] = rounding<math::TruncOp>();
   t["aten.frac"] = unary([](Scalars &s, Value x) { return s.sub(x, s.make<math::TruncOp>(x)); });
-  t["aten.neg"] = t["aten.negative"] = unary([](Scalars &s, Value x) { return s.neg(x); }, [](Scalars &s, Value x) { return s.neg(x); });
+  t["aten.neg"] = t["aten.negative"] =
+      unary([](Scalars &s, Value x) { return s.neg(x); }, [](Scalars &s, Value x) { return s.neg(x); });
   t["aten.abs"] = t["aten.absolute"] = unary([](Scalars &s, Value x) { return s.abs(x); },
                                              [](Scalars &s, Value x) { return s.make<complex::AbsOp>(x); });
   auto square = [](Scalars &s, Value x) { return s.mul(x, x); };
@@ -354,9 +352,11 @@ static void populateUnary(ConverterTable &t) {
   auto conjugate = [](Scalars &s, Value x) { return s.make<complex::ConjOp>(x); };
   auto itself = [](Scalars &, Value x) { return x; };
   t["aten.conj"] = t["aten._conj"] = t["aten.conj_physical"] = t["aten._conj_physical"] = unary(itself, conjugate);
-  t["aten.angle"] = unary([](Scalars &s, Value x) {
-    return s.select(s.compare(Compare::Lt, x, s.number(0)), s.number(M_PI), s.select(s.isNan(x), x, s.number(0)));
-  }, [](Scalars &s, Value x) { return s.make<complex::AngleOp>(x); });
+  t["aten.angle"] = unary(
+      [](Scalars &s, Value x) {
+        return s.select(s.compare(Compare::Lt, x, s.number(0)), s.number(M_PI), s.select(s.isNan(x), x, s.number(0)));
+      },
+      [](Scalars &s, Value x) { return s.make<complex::AngleOp>(x); });
   t["aten.sign"] = t["aten.sgn"] = unary(sign);
   t["aten.positive"] = unary(itself, itself);
   t["aten.deg2rad"] = unary([](Scalars &s, Value x) { return s.mul(x, s.number(M_PI / 180)); });
@@ -364,8 +364,8 @@ static void populateUnary(ConverterTable &t) {
   t["aten.bitwise_not"] = unary([](Scalars &s, Value x) { return s.make<arith::XOrIOp>(x, s.integer(-1)); });
   t["aten.logical_not"] = [](Op &op) {
     Tensor x = op.convert(op.tensor("self"), ScalarType::Bool);
-    return op.finish(op.map(ScalarType::Bool, ScalarType::Bool, {x},
-                            [](Scalars &s, ValueRange v) { return s.negate(v[0]); }));
+    return op.finish(
+        op.map(ScalarType::Bool, ScalarType::Bool, {x}, [](Scalars &s, ValueRange v) { return s.negate(v[0]); }));
   };
   t["aten.isnan"] = predicate([](Scalars &s, Value x) { return s.isNan(x); });
   t["aten.isinf"] = predicate([](Scalars &s, Value x) {
@@ -377,7 +377,8 @@ static void populateUnary(ConverterTable &t) {
                        : s.boolean(true);
   });
   t["aten.isposinf"] = predicate([](Scalars &s, Value x) {
-    return s.isFloat() ? s.compare(Compare::Eq, x, s.number(std::numeric_limits<double>::infinity())) : s.boolean(false);
+    return s.isFloat() ? s.compare(Compare::Eq, x, s.number(std::numeric_limits<double>::infinity()))
+                       : s.boolean(false);
   });
   t["aten.isneginf"] = predicate([](Scalars &s, Value x) {
     return s.isFloat() ? s.compare(Compare::Eq, x, s.number(-std::numeric_limits<double>::infinity()))
@@ -406,17 +407,15 @@ static void populateBinary(ConverterTable &t) {
   t["aten.minimum"] = binary([](Scalars &s, Value l, Value r) { return s.min(l, r); });
   t["aten.max.other"] = t["aten.maximum"];
   t["aten.min.other"] = t["aten.minimum"];
-  t["aten.fmax"] = binary([](Scalars &s, Value l, Value r) {
-    return s.isFloat() ? s.make<arith::MaxNumFOp>(l, r) : s.max(l, r);
-  });
-  t["aten.fmin"] = binary([](Scalars &s, Value l, Value r) {
-    return s.isFloat() ? s.make<arith::MinNumFOp>(l, r) : s.min(l, r);
-  });
-  t["aten.atan2"] = t["aten.arctan2"] = binary([](Scalars &s, Value l, Value r) { return s.make<math::Atan2Op>(l, r); });
+  t["aten.fmax"] =
+      binary([](Scalars &s, Value l, Value r) { return s.isFloat() ? s.make<arith::MaxNumFOp>(l, r) : s.max(l, r); });
+  t["aten.fmin"] =
+      binary([](Scalars &s, Value l, Value r) { return s.isFloat() ? s.make<arith::MinNumFOp>(l, r) : s.min(l, r); });
+  t["aten.atan2"] = t["aten.arctan2"] =
+      binary([](Scalars &s, Value l, Value r) { return s.make<math::Atan2Op>(l, r); });
   t["aten.copysign"] = binary([](Scalars &s, Value l, Value r) { return s.make<math::CopySignOp>(l, r); });
-  t["aten.hypot"] = binary([](Scalars &s, Value l, Value r) {
-    return s.make<math::SqrtOp>(s.add(s.mul(l, l), s.mul(r, r)));
-  });
+  t["aten.hypot"] =
+      binary([](Scalars &s, Value l, Value r) { return s.make<math::SqrtOp>(s.add(s.mul(l, l), s.mul(r, r))); });
   t["aten.logaddexp"] = binary([](Scalars &s, Value l, Value r) { return logAddExp(s, l, r, false); });
   t["aten.logaddexp2"] = binary([](Scalars &s, Value l, Value r) { return logAddExp(s, l, r, true); });
   t["aten.xlogy"] = t["aten.special_xlogy"] = binary([](Scalars &s, Value l, Value r) {

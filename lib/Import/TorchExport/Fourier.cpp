@@ -94,64 +94,136 @@ static Tensor scaled(Op &op, Tensor x, int64_t normalization, AffineExpr count) 
   });
 }
 
-static LogicalResult convertFft(Op &op, bool givesReal) {
-  Tensor x = op.tensor("self");
-  int64_t normalization = op.integer("normalization", 0);
-  if (op.isBad() || x.rank() < 1 || x.rank() > 10)
-    return op.isBad() ? failure() : op.unsupported("of rank 0, or above 10");
-  SmallVector<int64_t> dims = op.integers("dim");
-  for (int64_t &dim : dims)
-    dim = op.wrapDim(dim, x.rank());
-  bool isForward = op.flag("forward", true) && !givesReal;
-  bool isOneSided = op.flag("onesided", false);
-  if (op.isBad() || dims.empty())
-    return op.isBad() ? failure() : op.finish(x);
+/// Of real or complex numbers to complex ones, over several dimensions.
+static Tensor toComplex(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, bool isForward,
+                        bool isOneSided) {
+  if (!x)
+    return {};
   Complex value = split(op, x);
   AffineExpr count = op.constant(1);
-  int64_t last = dims.back();
-  if (givesReal) {
-    // The missing half is the conjugate of the half that is there: element n - k of every other dimension's mirror.
-    AffineExpr n = op.size("last_dim_size");
-    for (int64_t dim : ArrayRef(dims).drop_back()) {
-      count = count * value.re.dim(dim);
-      value = transform(op, value, dim, value.re.dim(dim), false);
-    }
-    count = graph::normalize(count * n);
-    // x[j] = re[0] + sum over 0 < k < n/2 of 2 (re[k] cos - im[k] sin) + re[n/2] cos(pi j) when n is even.
-    ScalarType type = value.re.dtype;
-    AffineExpr half = value.re.dim(last);
-    auto weighed = [&](bool isSine) {
-      Tensor wave = waves(op, type, n, half, n, isSine);
-      return op.map(type, type, {wave}, [&](Scalars &s, ValueRange v) {
-        Scalars ints(s.b, s.loc, ScalarType::Long);
-        Value k = op.index(ints, 1), size = op.sizeValue(ints, n);
-        Value isSingle = ints.either(
-            ints.compare(Compare::Eq, k, ints.integer(0)),
-            ints.compare(Compare::Eq, ints.mul(k, ints.integer(2)), size));
-        return s.mul(v[0], s.select(isSingle, s.number(1), s.number(2)));
-      });
-    };
-    Tensor re = along(op, value.re, weighed(false), last), im = along(op, value.im, weighed(true), last);
-    Tensor y = combine(op, re, im, -1);
-    return op.finish(op.convert(scaled(op, y, normalization, count), op.resultDtype()));
-  }
   for (int64_t dim : dims)
-    count = count * value.re.dim(dim);
+    count = count * x.dim(dim);
   count = graph::normalize(count);
   for (int64_t dim : llvm::reverse(dims)) {
     AffineExpr n = value.re.dim(dim);
-    AffineExpr kept = isOneSided && dim == last ? graph::normalize(n.floorDiv(2) + 1) : n;
+    AffineExpr kept = isOneSided && dim == dims.back() ? graph::normalize(n.floorDiv(2) + 1) : n;
     value = transform(op, value, dim, kept, isForward);
     if (!value.re || !value.im)
-      return failure();
+      return {};
   }
   value = {scaled(op, value.re, normalization, count), scaled(op, value.im, normalization, count)};
-  return op.finish(join(op, value, op.resultDtype()));
+  return join(op, value, op.resultDtype());
+}
+
+/// The inverse, of one half of a spectrum whose other half is its conjugate, to `n` real numbers along the last of
+/// `dims`.
+static Tensor toReal(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, AffineExpr n) {
+  if (!x)
+    return {};
+  int64_t last = dims.back();
+  Complex value = split(op, x);
+  AffineExpr count = n;
+  for (int64_t dim : dims.drop_back()) {
+    count = count * value.re.dim(dim);
+    value = transform(op, value, dim, value.re.dim(dim), false);
+    if (!value.re)
+      return {};
+  }
+  // x[j] = re[0] + sum over 0 < k < n/2 of 2 (re[k] cos - im[k] sin) + re[n/2] cos(pi j) when n is even.
+  ScalarType type = value.re.dtype;
+  AffineExpr half = value.re.dim(last);
+  auto weighed = [&](bool isSine) {
+    Tensor wave = waves(op, type, n, half, n, isSine);
+    return op.map(type, type, {wave}, [&](Scalars &s, ValueRange v) {
+      Scalars ints(s.b, s.loc, ScalarType::Long);
+      Value k = op.index(ints, 1), size = op.sizeValue(ints, n);
+      Value isSingle = ints.either(ints.compare(Compare::Eq, k, ints.integer(0)),
+                                   ints.compare(Compare::Eq, ints.mul(k, ints.integer(2)), size));
+      return s.mul(v[0], s.select(isSingle, s.number(1), s.number(2)));
+    });
+  };
+  Tensor re = along(op, value.re, weighed(false), last), im = along(op, value.im, weighed(true), last);
+  Tensor y = scaled(op, combine(op, re, im, -1), normalization, graph::normalize(count));
+  return op.convert(y, op.resultDtype());
+}
+
+/// _fft_r2c, _fft_c2c, _fft_c2r
+static LogicalResult convertCore(Op &op, bool givesReal) {
+  Tensor x = op.tensor("self");
+  int64_t normalization = op.integer("normalization", 0);
+  SmallVector<int64_t> dims = op.integers("dim");
+  if (op.isBad() || x.rank() < 1 || x.rank() > 10)
+    return op.isBad() ? failure() : op.unsupported("of rank 0, or above 10");
+  for (int64_t &dim : dims)
+    dim = op.wrapDim(dim, x.rank());
+  if (op.isBad() || dims.empty())
+    return op.isBad() ? failure() : op.finish(x);
+  if (givesReal) {
+    AffineExpr n = op.size("last_dim_size");
+    return op.isBad() ? failure() : op.finish(toReal(op, x, dims, normalization, n));
+  }
+  return op.finish(toComplex(op, x, dims, normalization, op.flag("forward", true), op.flag("onesided", false)));
+}
+
+/// Cut or filled with zeros to `size` along `dim`.
+static Tensor resized(Op &op, Tensor x, int64_t dim, AffineExpr size) {
+  if (!x || x.dim(dim) == size)
+    return x;
+  if (op.isLessEqual(size, x.dim(dim)).value_or(false))
+    return op.slice(x, dim, op.constant(0), size);
+  Dims low(x.rank(), op.constant(0)), high = low;
+  high[dim] = graph::normalize(size - x.dim(dim));
+  return op.pad(x, low, high, 0);
+}
+
+enum class Kind { Complex, RealToHalf, HalfToReal };
+
+/// torch.fft.*: with sizes, dimensions and a named normalization. `defaultDims` 0 stands for all.
+static Convert composite(Kind kind, bool isForward, int64_t defaultDims) {
+  return [=](Op &op) -> LogicalResult {
+    Tensor x = op.tensor("self");
+    if (!x || x.rank() < std::max<int64_t>(defaultDims, 1) || x.rank() > 10)
+      return op.isBad() ? failure() : op.unsupported("of rank 0, or above 10");
+    StringRef norm = op.string("norm", StringRef("backward")), sizeName = op.has("s") ? "s" : "n";
+    Dims sizes = op.has(sizeName) ? op.sizes(sizeName) : Dims();
+    SmallVector<int64_t> dims = op.integers("dim", SmallVector<int64_t>());
+    int64_t rank = x.rank();
+    if (dims.empty()) {
+      int64_t count = !sizes.empty() ? static_cast<int64_t>(sizes.size()) : defaultDims ? defaultDims : rank;
+      for (int64_t d = rank - count; d < rank; ++d)
+        dims.push_back(d);
+    }
+    for (int64_t &dim : dims)
+      dim = op.wrapDim(dim, rank);
+    if (op.isBad() || (!sizes.empty() && sizes.size() != dims.size()))
+      return op.isBad() ? failure() : op.error("has sizes and dimensions of different number");
+    AffineExpr n = graph::normalize((x.dim(dims.back()) - 1) * 2);
+    for (auto [i, size] : llvm::enumerate(sizes)) {
+      if (graph::asConstant(size) == -1)
+        continue;
+      bool isHalf = kind == Kind::HalfToReal && i + 1 == sizes.size();
+      n = isHalf ? size : n;
+      if (isComplex(x.dtype) &&
+          !op.isLessEqual(isHalf ? graph::normalize(size.floorDiv(2) + 1) : size, x.dim(dims[i])).value_or(false))
+        return op.unsupported("of more complex elements than there are");
+      x = resized(op, x, dims[i], isHalf ? graph::normalize(size.floorDiv(2) + 1) : size);
+    }
+    int64_t normalization = norm == "ortho" ? 1 : (norm == "forward") == isForward ? 2 : 0;
+    if (kind == Kind::HalfToReal)
+      return op.finish(toReal(op, x, dims, normalization, n));
+    return op.finish(toComplex(op, x, dims, normalization, isForward, kind == Kind::RealToHalf));
+  };
 }
 
 void populateFourier(ConverterTable &t) {
-  t["aten._fft_r2c"] = t["aten._fft_c2c"] = [](Op &op) { return convertFft(op, false); };
-  t["aten._fft_c2r"] = [](Op &op) { return convertFft(op, true); };
+  t["aten._fft_r2c"] = t["aten._fft_c2c"] = [](Op &op) { return convertCore(op, false); };
+  t["aten._fft_c2r"] = [](Op &op) { return convertCore(op, true); };
+  for (auto [suffix, dims] : {std::pair("", 1), std::pair("2", 2), std::pair("n", 0)}) {
+    t[std::string("aten.fft_fft") + suffix] = composite(Kind::Complex, true, dims);
+    t[std::string("aten.fft_ifft") + suffix] = composite(Kind::Complex, false, dims);
+    t[std::string("aten.fft_rfft") + suffix] = composite(Kind::RealToHalf, true, dims);
+    t[std::string("aten.fft_irfft") + suffix] = composite(Kind::HalfToReal, false, dims);
+  }
 }
 
 } // namespace tenon::torch_export

@@ -80,9 +80,8 @@ bool isNumberOperator(StringRef op) {
 }
 
 bool writesInPlace(const Graph &graph) {
-  return llvm::any_of(graph.nodes, [](const Node &node) {
-    return isInPlaceName(node.op()) && !node.op().starts_with("aten.detach_");
-  });
+  return llvm::any_of(
+      graph.nodes, [](const Node &node) { return isInPlaceName(node.op()) && !node.op().starts_with("aten.detach_"); });
 }
 
 //===----------------------------------------------------------------------===//

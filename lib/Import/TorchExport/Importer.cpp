@@ -12,8 +12,8 @@ namespace {
 class ProgramImporter {
 public:
   ProgramImporter(ImportState &state, const ImportOptions &options)
-      : state(state), program(state.program), options(options),
-        module(ModuleOp::create(state.fileLocation())), b(state.context), weights(state, *module) {}
+      : state(state), program(state.program), options(options), module(ModuleOp::create(state.fileLocation())),
+        b(state.context), weights(state, *module) {}
 
   FailureOr<OwningOpRef<ModuleOp>> run();
 
@@ -69,8 +69,8 @@ void ProgramImporter::makeFunction() {
 }
 
 void ProgramImporter::bindUserInput(const InputSpec &input) {
-  Location loc = NameLoc::get(b.getStringAttr(input.userName.empty() ? input.value.str() : input.userName),
-                              state.fileLocation());
+  Location loc =
+      NameLoc::get(b.getStringAttr(input.userName.empty() ? input.value.str() : input.userName), state.fileLocation());
   Block *block = &function.getBody().front();
   NamedAttribute name = b.getNamedAttr("graph.name", b.getStringAttr(input.userName));
   auto addArgument = [&](Type type, ArrayRef<NamedAttribute> attributes) {
@@ -314,7 +314,7 @@ FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
 }
 
 FailureOr<OwningOpRef<ModuleOp>> importTorchExport(const ExportedProgram &program, StringRef path, MLIRContext *context,
-                                                  const ImportOptions &options, ImportReport *report) {
+                                                   const ImportOptions &options, ImportReport *report) {
   context->loadDialect<graph::GraphDialect, arith::ArithDialect, math::MathDialect, complex::ComplexDialect,
                        func::FuncDialect>();
   ImportState state(program, path, context);
@@ -326,7 +326,7 @@ FailureOr<OwningOpRef<ModuleOp>> importTorchExport(const ExportedProgram &progra
 }
 
 FailureOr<OwningOpRef<ModuleOp>> importTorchExport(StringRef path, MLIRContext *context, const ImportOptions &options,
-                                                  ImportReport *report) {
+                                                   ImportReport *report) {
   OpenOptions open;
   open.model = options.model;
   std::unique_ptr<Pt2Archive> archive = Pt2Archive::open(path, context, open);

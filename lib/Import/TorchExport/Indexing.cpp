@@ -91,7 +91,9 @@ struct Advanced {
 };
 } // namespace
 
-static bool isMask(const Tensor &index) { return index && (index.dtype == ScalarType::Bool || index.dtype == ScalarType::Byte); }
+static bool isMask(const Tensor &index) {
+  return index && (index.dtype == ScalarType::Bool || index.dtype == ScalarType::Byte);
+}
 
 static std::optional<Advanced> readIndices(Op &op, Tensor x, Tensors indices) {
   if (op.isBad() || !x)
@@ -284,8 +286,7 @@ static LogicalResult convertIndexWrite(Op &op, ScatterKind kind) {
     updates = updates && updates.rank() < x.rank() ? op.reshape(updates, dims) : op.withDims(updates, dims);
     Operand alpha = op.operandOr("alpha", Number::of(int64_t(1)));
     if (!alpha.number || !alpha.number->isConstant() || alpha.number->asDouble() != 1)
-      updates =
-          op.map(x.dtype, x.dtype, {updates, alpha}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
+      updates = op.map(x.dtype, x.dtype, {updates, alpha}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
   } else {
     updates = op.map(
         x.dtype, x.dtype, {op.operand("value")}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown,
@@ -309,9 +310,8 @@ static LogicalResult convertMaskedScatter(Op &op) {
   flatMask = x.rank() == 0 ? asVector(op, flatMask) : op.flatten(flatMask, 0, x.rank() - 1);
   Tensor ones = op.convert(flatMask, ScalarType::Long);
   Tensor count = op.cumulate(graph::ReduceKind::Sum, ones, 0);
-  Tensor place = op.map(ScalarType::Long, ScalarType::Long, {count}, [](Scalars &s, ValueRange v) {
-    return s.max(s.sub(v[0], s.integer(1)), s.integer(0));
-  });
+  Tensor place = op.map(ScalarType::Long, ScalarType::Long, {count},
+                        [](Scalars &s, ValueRange v) { return s.max(s.sub(v[0], s.integer(1)), s.integer(0)); });
   Tensor flatSource = source.rank() == 0 ? asVector(op, source) : op.flatten(source, 0, source.rank() - 1);
   if (graph::asConstant(flatSource.dim(0)) == 0)
     return op.finish(x);
@@ -357,8 +357,8 @@ static LogicalResult convertIsin(Op &op) {
     return op.isBad() ? failure() : op.unsupported("of numbers");
   Dims dims = x.tensor.dims();
   int64_t rank = dims.size();
-  Tensor flat = tests.tensor.rank() == 0 ? asVector(op, tests.tensor)
-                                         : op.flatten(tests.tensor, 0, tests.tensor.rank() - 1);
+  Tensor flat =
+      tests.tensor.rank() == 0 ? asVector(op, tests.tensor) : op.flatten(tests.tensor, 0, tests.tensor.rank() - 1);
   dims.push_back(flat.dim(0));
   ScalarType type = resultType({x, tests});
   x.dims = upTo(rank);
@@ -367,7 +367,8 @@ static LogicalResult convertIsin(Op &op) {
       [](Scalars &s, ValueRange v) { return s.compare(Compare::Eq, v[0], v[1]); }, ScalarType::Bool, dims);
   Tensor found = op.reduce(graph::ReduceKind::Any, equal, {rank});
   if (isInverted)
-    found = op.map(ScalarType::Bool, ScalarType::Bool, {found}, [](Scalars &s, ValueRange v) { return s.negate(v[0]); });
+    found =
+        op.map(ScalarType::Bool, ScalarType::Bool, {found}, [](Scalars &s, ValueRange v) { return s.negate(v[0]); });
   return op.finish(found);
 }
 
@@ -392,15 +393,16 @@ static LogicalResult convertEmbeddingBag(Op &op) {
       ScalarType::Long, ScalarType::Long, {Operand(offsets, {1})},
       [&](Scalars &s, ValueRange v) { return s.compare(Compare::Le, v[0], op.index(s, 0)); }, ScalarType::Bool,
       Dims{count, offsets.dim(0)});
-  Tensor bag = op.map(ScalarType::Long, ScalarType::Long, {op.reduce(graph::ReduceKind::Sum, begins, {1})},
-                      [&](Scalars &s, ValueRange v) {
-                        return s.max(s.min(s.sub(v[0], s.integer(1)), s.sub(op.sizeValue(s, bags), s.integer(1))),
-                                     s.integer(0));
-                      });
+  Tensor bag =
+      op.map(ScalarType::Long, ScalarType::Long, {op.reduce(graph::ReduceKind::Sum, begins, {1})},
+             [&](Scalars &s, ValueRange v) {
+               return s.max(s.min(s.sub(v[0], s.integer(1)), s.sub(op.sizeValue(s, bags), s.integer(1))), s.integer(0));
+             });
   Tensor rows = op.gather(table, {Operand(indices, {0})}, {-1, 1}, {count, table.dim(1)});
   ScalarType type = table.dtype;
   if (weights)
-    rows = op.map(type, type, {rows, Operand(weights, {0})}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
+    rows =
+        op.map(type, type, {rows, Operand(weights, {0})}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
   constexpr int64_t kMean = 1, kMax = 2;
   Dims shape{bags, table.dim(1)};
   ScatterKind kind = mode == kMax ? ScatterKind::Max : ScatterKind::Sum;

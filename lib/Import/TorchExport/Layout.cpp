@@ -268,9 +268,7 @@ static LogicalResult convertViewAsReal(Op &op) {
   auto take = [&](bool isReal) {
     Tensor value = op.map(
         part, part, {Operand::raw(x)},
-        [&](Scalars &s, ValueRange v) {
-          return isReal ? s.make<complex::ReOp>(v[0]) : s.make<complex::ImOp>(v[0]);
-        },
+        [&](Scalars &s, ValueRange v) { return isReal ? s.make<complex::ReOp>(v[0]) : s.make<complex::ImOp>(v[0]); },
         part);
     return value ? op.unsqueeze(value, value.rank()) : value;
   };

@@ -26,11 +26,9 @@ static Tensor softmax(Op &op, Tensor x, int64_t dim, bool isLog) {
   if (!sum)
     return {};
   if (!isLog)
-    return op.map(type, type, {exps, Operand(sum, kept)},
-                  [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
-  return op.map(type, type, {x, Operand(max, kept), Operand(sum, kept)}, [](Scalars &s, ValueRange v) {
-    return s.sub(s.sub(v[0], v[1]), s.make<math::LogOp>(v[2]));
-  });
+    return op.map(type, type, {exps, Operand(sum, kept)}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+  return op.map(type, type, {x, Operand(max, kept), Operand(sum, kept)},
+                [](Scalars &s, ValueRange v) { return s.sub(s.sub(v[0], v[1]), s.make<math::LogOp>(v[2])); });
 }
 
 static Convert convertSoftmax(bool isLog, bool isMin = false) {
@@ -59,8 +57,8 @@ static SmallVector<int64_t> lastDims(int64_t rank, int64_t count) {
   return llvm::to_vector(llvm::seq<int64_t>(std::max<int64_t>(rank - count, 0), rank));
 }
 
-/// (x - mean) * rstd * weight + bias in one map; `mean`, weight and bias may be null. `along` says which dimensions of x
-/// the mean and rstd lie on, `affineDims` which the weight and bias do.
+/// (x - mean) * rstd * weight + bias in one map; `mean`, weight and bias may be null. `along` says which dimensions of
+/// x the mean and rstd lie on, `affineDims` which the weight and bias do.
 static Tensor normalize(Op &op, ScalarType result, Tensor x, Tensor mean, Tensor rstd, ArrayRef<int64_t> along,
                         Tensor weight, Tensor bias, ArrayRef<int64_t> affineDims) {
   SmallVector<Operand> operands{x, Operand(rstd, along)};
@@ -81,9 +79,8 @@ static Tensor normalize(Op &op, ScalarType result, Tensor x, Tensor mean, Tensor
 }
 
 static Tensor rsqrtOf(Op &op, Tensor variance, double eps) {
-  return op.map(variance.dtype, variance.dtype, {variance}, [&](Scalars &s, ValueRange v) {
-    return s.make<math::RsqrtOp>(s.add(v[0], s.number(eps)));
-  });
+  return op.map(variance.dtype, variance.dtype, {variance},
+                [&](Scalars &s, ValueRange v) { return s.make<math::RsqrtOp>(s.add(v[0], s.number(eps))); });
 }
 
 static LogicalResult convertLayerNorm(Op &op) {
@@ -114,8 +111,8 @@ static LogicalResult convertRmsNorm(Op &op) {
     return op.isBad() ? failure() : op.error("normalizes more dimensions than the input has");
   SmallVector<int64_t> dims = lastDims(x.rank(), count), kept = keptDims(x.rank(), dims);
   ScalarType work = computeType(x.dtype);
-  double byDefault = work == ScalarType::Double ? std::numeric_limits<double>::epsilon()
-                                                : std::numeric_limits<float>::epsilon();
+  double byDefault =
+      work == ScalarType::Double ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
   double eps = op.number("eps", byDefault);
   Tensor squares = op.map(work, work, {x}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[0]); });
   Tensor mean = meanOver(op, squares, dims);
@@ -149,9 +146,7 @@ static LogicalResult convertGroupNorm(Op &op) {
   if (!variance)
     return failure();
   Tensor rstd = rsqrtOf(op, variance, eps);
-  auto byGroup = [&](Tensor affine) {
-    return affine ? op.reshape(affine, {op.constant(groups), split[2]}) : affine;
-  };
+  auto byGroup = [&](Tensor affine) { return affine ? op.reshape(affine, {op.constant(groups), split[2]}) : affine; };
   Tensor y = normalize(op, op.resultDtype(), grouped, mean, rstd, {0, 1}, byGroup(weight), byGroup(bias), {1, 2});
   y = op.reshape(y, dims);
   if (op.node.resultNames().size() == 1)
@@ -254,8 +249,7 @@ static LogicalResult convertInstanceNorm(Op &op) {
   auto [mean, variance] = meanAndVariance(op, op.convert(x, work), dims, 0);
   if (!variance)
     return failure();
-  return op.finish(
-      normalize(op, op.resultDtype(), x, mean, rsqrtOf(op, variance, eps), {0, 1}, weight, bias, {1}));
+  return op.finish(normalize(op, op.resultDtype(), x, mean, rsqrtOf(op, variance, eps), {0, 1}, weight, bias, {1}));
 }
 
 //===----------------------------------------------------------------------===//
@@ -279,7 +273,8 @@ static LogicalResult convertWeightNorm(Op &op) {
                     [](Scalars &s, ValueRange x) { return s.mul(x[0], s.div(x[1], x[2])); });
   if (op.node.resultNames().size() == 1)
     return op.finish(y);
-  return op.finish({y, op.isUsed(1) ? op.convert(finishDims(op, norm, dims, v.rank(), true), op.resultDtype(1)) : Tensor()});
+  return op.finish(
+      {y, op.isUsed(1) ? op.convert(finishDims(op, norm, dims, v.rank(), true), op.resultDtype(1)) : Tensor()});
 }
 
 static LogicalResult convertCosineSimilarity(Op &op) {
@@ -375,8 +370,8 @@ static LogicalResult convertNllLoss(Op &op) {
   Tensor x = op.tensor("self"), target = op.tensor("target"), weight = op.optionalTensor("weight");
   if (op.isBad())
     return failure();
-  auto [loss, total] = negativeLogLikelihood(op, x, target, weight, op.integer("reduction", kMean),
-                                             op.integer("ignore_index", -100));
+  auto [loss, total] =
+      negativeLogLikelihood(op, x, target, weight, op.integer("reduction", kMean), op.integer("ignore_index", -100));
   if (op.node.resultNames().size() == 1)
     return op.finish(loss);
   return op.finish({loss, total});
@@ -430,8 +425,8 @@ static LogicalResult convertBinaryCrossEntropy(Op &op, bool withLogits) {
     Value one = s.number(1), result;
     if (withLogits) {
       // log(1 + exp(-|x|)) + max(-x, 0)
-      Value tail = s.add(s.make<math::Log1pOp>(s.make<math::ExpOp>(s.neg(s.abs(v[0])))),
-                         s.max(s.neg(v[0]), s.number(0)));
+      Value tail =
+          s.add(s.make<math::Log1pOp>(s.make<math::ExpOp>(s.neg(s.abs(v[0])))), s.max(s.neg(v[0]), s.number(0)));
       if (positive)
         tail = s.mul(tail, s.add(s.mul(s.sub(v[weight ? 3 : 2], one), v[1]), one));
       result = s.add(s.mul(s.sub(one, v[1]), v[0]), tail);
@@ -472,8 +467,8 @@ static void populateLosses(ConverterTable &t) {
     Tensor loss = op.map(type, type, {x, y}, [&](Scalars &s, ValueRange v) {
       if (isLog)
         return s.mul(s.make<math::ExpOp>(v[1]), s.sub(v[1], v[0]));
-      Value entropy = s.select(s.compare(Compare::Eq, v[1], s.number(0)), s.number(0),
-                               s.mul(v[1], s.make<math::LogOp>(v[1])));
+      Value entropy =
+          s.select(s.compare(Compare::Eq, v[1], s.number(0)), s.number(0), s.mul(v[1], s.make<math::LogOp>(v[1])));
       return s.sub(entropy, s.mul(v[1], v[0]));
     });
     return op.finish(reduceLoss(op, loss, op.integer("reduction", kMean)));

@@ -94,8 +94,9 @@ static Tensor maxPositions(Op &op, Tensor x, const Windows &w) {
     std::optional<int64_t> known = graph::asConstant(graph::normalize(need));
     high[i + 2] = op.constant(known ? std::max<int64_t>(*known, w.padding[i]) : w.padding[i] + w.strides[i]);
   }
-  Tensor padded = op.pad(x, low, high, isFloating(x.dtype) ? -std::numeric_limits<double>::infinity()
-                                                           : std::numeric_limits<int32_t>::min());
+  Tensor padded =
+      op.pad(x, low, high,
+             isFloating(x.dtype) ? -std::numeric_limits<double>::infinity() : std::numeric_limits<int32_t>::min());
   Dims points(dims.begin(), dims.begin() + 2);
   points.append(w.results);
   points.push_back(op.constant(taps));
@@ -104,13 +105,12 @@ static Tensor maxPositions(Op &op, Tensor x, const Windows &w) {
   int64_t below = taps;
   for (int64_t i = 0; i < spatial; ++i) {
     below /= w.size[i];
-    Tensor position = op.generate(ScalarType::Long, ScalarType::Long, {w.results[i], op.constant(taps)},
-                                  [&](Scalars &s, ValueRange) {
-                                    Value tap = s.truncDiv(op.index(s, 1), s.integer(below));
-                                    tap = s.fmod(tap, s.integer(w.size[i]));
-                                    return s.add(s.mul(op.index(s, 0), s.integer(w.strides[i])),
-                                                 s.mul(tap, s.integer(w.dilations[i])));
-                                  });
+    Tensor position =
+        op.generate(ScalarType::Long, ScalarType::Long, {w.results[i], op.constant(taps)}, [&](Scalars &s, ValueRange) {
+          Value tap = s.truncDiv(op.index(s, 1), s.integer(below));
+          tap = s.fmod(tap, s.integer(w.size[i]));
+          return s.add(s.mul(op.index(s, 0), s.integer(w.strides[i])), s.mul(tap, s.integer(w.dilations[i])));
+        });
     indices.push_back(Operand(position, {i + 2, spatial + 2}));
     coords.push_back(-i - 1);
   }
@@ -268,9 +268,8 @@ static Convert adaptiveAveragePool(int64_t spatial) {
       taps *= size;
     if (isRegular && taps > 1) {
       Tensor sum = reduceWindows(op, ReduceKind::Sum, toChannelsLast(op, y), w);
-      y = toChannelsFirst(op, op.map(work, work, {sum}, [&](Scalars &s, ValueRange v) {
-                            return s.div(v[0], s.integer(taps));
-                          }));
+      y = toChannelsFirst(
+          op, op.map(work, work, {sum}, [&](Scalars &s, ValueRange v) { return s.div(v[0], s.integer(taps)); }));
     } else if (!isRegular) {
       for (int64_t i = 0; i < spatial; ++i)
         if (y && y.dim(i + 2) != (*wanted)[i])
@@ -295,12 +294,12 @@ static Convert adaptiveMaxPool(int64_t spatial) {
         return op.unsupported("of symbolic sizes");
       // A window has at most this many elements; its last one is read again where it has fewer.
       int64_t taps = (*in + *out - 1) / *out + (*in % *out != 0);
-      Tensor position = op.generate(
-          ScalarType::Long, ScalarType::Long, {op.constant(*out), op.constant(taps)}, [&](Scalars &s, ValueRange) {
-            Value at = s.mul(op.index(s, 0), s.integer(*in)), m = s.integer(*out);
-            Value end = s.truncDiv(s.add(at, s.integer(*in + *out - 1)), m);
-            return s.min(s.add(s.truncDiv(at, m), op.index(s, 1)), s.sub(end, s.integer(1)));
-          });
+      Tensor position = op.generate(ScalarType::Long, ScalarType::Long, {op.constant(*out), op.constant(taps)},
+                                    [&](Scalars &s, ValueRange) {
+                                      Value at = s.mul(op.index(s, 0), s.integer(*in)), m = s.integer(*out);
+                                      Value end = s.truncDiv(s.add(at, s.integer(*in + *out - 1)), m);
+                                      return s.min(s.add(s.truncDiv(at, m), op.index(s, 1)), s.sub(end, s.integer(1)));
+                                    });
       Dims points = x.dims();
       points[dim] = op.constant(*out);
       points.insert(points.begin() + dim + 1, op.constant(taps));

@@ -41,14 +41,13 @@ static Tensors step(Op &op, Cell cell, Tensor x, ArrayRef<Tensor> state, Tensor 
     Tensor gates = add(op, x, recurrent);
     if (!gates)
       return {};
-    Tensor c = op.map(type, type, {gate(gates, 0), gate(gates, 1), gate(gates, 2), state[1]},
-                      [](Scalars &s, ValueRange v) {
-                        Value kept = s.mul(s.sigmoid(v[1]), v[3]);
-                        return s.add(kept, s.mul(s.sigmoid(v[0]), s.make<math::TanhOp>(v[2])));
-                      });
-    Tensor next = op.map(type, type, {gate(gates, 3), c}, [](Scalars &s, ValueRange v) {
-      return s.mul(s.sigmoid(v[0]), s.make<math::TanhOp>(v[1]));
-    });
+    Tensor c =
+        op.map(type, type, {gate(gates, 0), gate(gates, 1), gate(gates, 2), state[1]}, [](Scalars &s, ValueRange v) {
+          Value kept = s.mul(s.sigmoid(v[1]), v[3]);
+          return s.add(kept, s.mul(s.sigmoid(v[0]), s.make<math::TanhOp>(v[2])));
+        });
+    Tensor next = op.map(type, type, {gate(gates, 3), c},
+                         [](Scalars &s, ValueRange v) { return s.mul(s.sigmoid(v[0]), s.make<math::TanhOp>(v[1])); });
     return {next, c};
   }
   // The hidden bias of the candidate is inside the reset gate, so it cannot join the input's share.
@@ -96,8 +95,8 @@ static Tensors runLayer(Op &op, Cell cell, Tensor x, ArrayRef<Tensor> initial, c
   Tensors state;
   for (const Tensor &s : initial)
     state.push_back(argument(s.value.getType(), s.dtype));
-  Tensor now = argument(graph::makeTensorType(ArrayRef(share.dims()).drop_front(), share.type().getElementType()),
-                        share.dtype);
+  Tensor now =
+      argument(graph::makeTensorType(ArrayRef(share.dims()).drop_front(), share.type().getElementType()), share.dtype);
   Tensor weight = argument(w.hidden.value.getType(), w.hidden.dtype);
   Tensor hiddenBias = capturesBias ? argument(w.hiddenBias.value.getType(), w.hiddenBias.dtype) : Tensor();
   Tensors next = step(op, cell, now, state, weight, hiddenBias);
@@ -163,11 +162,32 @@ static Convert recurrent(Cell cell) {
   };
 }
 
+/// One step alone.
+static Convert singleStep(Cell cell) {
+  return [cell](Op &op) -> LogicalResult {
+    Tensor x = op.tensor("input");
+    Tensors state = cell == Cell::Lstm ? op.tensors("hx") : Tensors{op.tensor("hx")};
+    CellWeights w{op.tensor("w_ih"), op.tensor("w_hh"), op.optionalTensor("b_ih"), op.optionalTensor("b_hh")};
+    if (op.isBad() || x.rank() != 2 || state.empty() || (cell == Cell::Lstm && state.size() != 2))
+      return op.isBad() ? failure() : op.unsupported("on inputs of a rank other than 2");
+    Tensor share = linear(op, x, w.input);
+    if (share && w.inputBias)
+      share = add(op, share, w.inputBias);
+    if (share && w.hiddenBias && cell != Cell::Gru)
+      share = add(op, share, w.hiddenBias);
+    return op.finish(share ? step(op, cell, share, state, w.hidden, w.hiddenBias) : Tensors());
+  };
+}
+
 void populateRecurrent(ConverterTable &t) {
   t["aten.lstm"] = recurrent(Cell::Lstm);
   t["aten.gru"] = recurrent(Cell::Gru);
   t["aten.rnn_tanh"] = recurrent(Cell::Tanh);
   t["aten.rnn_relu"] = recurrent(Cell::Relu);
+  t["aten.lstm_cell"] = singleStep(Cell::Lstm);
+  t["aten.gru_cell"] = singleStep(Cell::Gru);
+  t["aten.rnn_tanh_cell"] = singleStep(Cell::Tanh);
+  t["aten.rnn_relu_cell"] = singleStep(Cell::Relu);
 }
 
 } // namespace tenon::torch_export

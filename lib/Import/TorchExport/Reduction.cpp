@@ -214,19 +214,15 @@ Tensor normOver(Op &op, Tensor x, double order, ArrayRef<int64_t> dims) {
   if (std::isinf(order))
     return op.reduce(order > 0 ? ReduceKind::Max : ReduceKind::Min, mapped(x, absolute), dims);
   if (order == 0)
-    return op.reduce(ReduceKind::Sum, mapped(x,
-                                             [](Scalars &s, Value v) {
-                                               return s.select(s.compare(Compare::Ne, v, s.number(0)), s.number(1),
-                                                               s.number(0));
-                                             }),
-                     dims);
+    return op.reduce(
+        ReduceKind::Sum,
+        mapped(x, [](Scalars &s,
+                     Value v) { return s.select(s.compare(Compare::Ne, v, s.number(0)), s.number(1), s.number(0)); }),
+        dims);
   if (order == 1)
     return op.reduce(ReduceKind::Sum, mapped(x, absolute), dims);
-  Tensor powers = mapped(x, [&](Scalars &s, Value v) {
-    return s.power(order == 2 ? v : s.abs(v), order);
-  });
-  return mapped(op.reduce(ReduceKind::Sum, powers, dims),
-                [&](Scalars &s, Value v) { return s.power(v, 1 / order); });
+  Tensor powers = mapped(x, [&](Scalars &s, Value v) { return s.power(order == 2 ? v : s.abs(v), order); });
+  return mapped(op.reduce(ReduceKind::Sum, powers, dims), [&](Scalars &s, Value v) { return s.power(v, 1 / order); });
 }
 
 static LogicalResult convertNorm(Op &op) {
@@ -239,6 +235,52 @@ static LogicalResult convertNorm(Op &op) {
   ScalarType type = op.resultDtype();
   Tensor result = normOver(op, op.convert(x, computeType(type)), order, dims);
   return op.finish(op.convert(finishDims(op, result, dims, x.rank(), keepsDims(op)), type));
+}
+
+/// linalg_norm without an order is that of the elements; with one and two dimensions it would be a matrix norm.
+static LogicalResult convertLinalgNorm(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  size_t dims = op.has("dim") ? op.integers("dim").size() : x.rank();
+  if (op.node.arg("ord").kind() == Argument::Kind::String || (op.has("ord") && dims != 1))
+    return op.unsupported("as a norm of matrices");
+  return convertNorm(op);
+}
+
+/// || x1 - x2 + eps || along the last dimension
+static LogicalResult convertPairwiseDistance(Op &op) {
+  Tensor a = op.tensor("x1"), b = op.tensor("x2");
+  double p = op.number("p", 2.0), eps = op.number("eps", 1e-6);
+  ScalarType type = op.resultDtype(), work = computeType(type);
+  Tensor difference =
+      op.map(work, work, {a, b}, [&](Scalars &s, ValueRange v) { return s.add(s.sub(v[0], v[1]), s.number(eps)); });
+  if (!difference || difference.rank() == 0)
+    return op.isBad() ? failure() : op.error("needs a dimension");
+  int64_t last = difference.rank() - 1;
+  Tensor norm = normOver(op, difference, p, {last});
+  return op.finish(op.convert(finishDims(op, norm, {last}, last + 1, keepsDims(op)), type));
+}
+
+/// nansum and nanmean
+static Convert withoutNans(bool isMean) {
+  return [isMean](Op &op) {
+    Tensor x = op.tensor("self");
+    if (!x)
+      return failure();
+    SmallVector<int64_t> dims = op.dims("dim", x.rank());
+    ScalarType type = op.resultDtype(), work = computeType(type);
+    Tensor kept =
+        op.map(work, work, {x}, [](Scalars &s, ValueRange v) { return s.select(s.isNan(v[0]), s.number(0), v[0]); });
+    Tensor sum = op.reduce(ReduceKind::Sum, kept, dims);
+    if (isMean) {
+      Tensor ones = op.map(work, work, {x},
+                           [](Scalars &s, ValueRange v) { return s.select(s.isNan(v[0]), s.number(0), s.number(1)); });
+      sum = op.map(work, work, {sum, op.reduce(ReduceKind::Sum, ones, dims)},
+                   [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+    }
+    return op.finish(op.convert(finishDims(op, sum, dims, x.rank(), keepsDims(op)), type));
+  };
 }
 
 static LogicalResult convertLogSumExp(Op &op) {
@@ -259,14 +301,28 @@ static LogicalResult convertLogSumExp(Op &op) {
   Tensor exps = op.map(work, work, {x, Operand(shift, keptDims(x.rank(), dims))},
                        [](Scalars &s, ValueRange v) { return s.make<math::ExpOp>(s.sub(v[0], v[1])); });
   Tensor sum = op.reduce(ReduceKind::Sum, exps, dims);
-  Tensor result = op.map(work, work, {sum, shift},
-                         [](Scalars &s, ValueRange v) { return s.add(s.make<math::LogOp>(v[0]), v[1]); });
+  Tensor result =
+      op.map(work, work, {sum, shift}, [](Scalars &s, ValueRange v) { return s.add(s.make<math::LogOp>(v[0]), v[1]); });
   return op.finish(op.convert(finishDims(op, result, dims, x.rank(), keepsDims(op)), type));
 }
 
 //===----------------------------------------------------------------------===//
 // Running combinations and orders
 //===----------------------------------------------------------------------===//
+
+/// cummax, cummin: the values alone.
+static Convert convertRunningExtremum(ReduceKind kind) {
+  return [kind](Op &op) {
+    Tensor x = op.tensor("self");
+    if (!x)
+      return failure();
+    int64_t dim = op.dim("dim", x.rank());
+    if (op.isUsed(1))
+      return op.unsupported("with positions");
+    Tensor wide = isUnsigned(x.dtype) ? op.convert(x, ScalarType::Long) : x;
+    return op.finish({op.convert(op.cumulate(kind, wide, dim), x.dtype), Tensor()});
+  };
+}
 
 static Convert convertCumulate(ReduceKind kind) {
   return [kind](Op &op) {
@@ -286,9 +342,9 @@ static std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool d
   if (x.rank() == 0)
     return {x, op.scalar(ScalarType::Long, 0)};
   Tensor wide = isUnsigned(x.dtype) ? op.convert(x, ScalarType::Long) : x;
-  auto sort = graph::SortOp::create(op.b, op.loc, wide.type(), graph::withElementType(wide.type(), op.b.getI64Type()),
-                                    wide.value, op.b.getI64IntegerAttr(dim),
-                                    descending ? op.b.getUnitAttr() : UnitAttr());
+  auto sort =
+      graph::SortOp::create(op.b, op.loc, wide.type(), graph::withElementType(wide.type(), op.b.getI64Type()),
+                            wide.value, op.b.getI64IntegerAttr(dim), descending ? op.b.getUnitAttr() : UnitAttr());
   return {op.convert({sort.getValues(), wide.dtype}, x.dtype), {sort.getIndices(), ScalarType::Long}};
 }
 
@@ -353,7 +409,14 @@ void populateReduction(ConverterTable &t) {
   t["aten.var_mean"] = convertVariance(false, true);
   t["aten.std_mean"] = convertVariance(true, true);
   t["aten.linalg_vector_norm"] = t["aten.norm"] = convertNorm;
-  t["aten.logsumexp"] = convertLogSumExp;
+  t["aten.frobenius_norm"] = convertNorm;
+  t["aten.linalg_norm"] = convertLinalgNorm;
+  t["aten.pairwise_distance"] = convertPairwiseDistance;
+  t["aten.nansum"] = withoutNans(false);
+  t["aten.nanmean"] = withoutNans(true);
+  t["aten.cummax"] = convertRunningExtremum(ReduceKind::Max);
+  t["aten.cummin"] = convertRunningExtremum(ReduceKind::Min);
+  t["aten.logsumexp"] = t["aten.special_logsumexp"] = convertLogSumExp;
   t["aten.cumsum"] = convertCumulate(ReduceKind::Sum);
   t["aten.cumprod"] = convertCumulate(ReduceKind::Prod);
   t["aten.sort"] = t["aten.argsort"] = convertSort;

@@ -89,9 +89,8 @@ static Tensor resample(Op &op, Tensor x, const Axis &axis, Filter filter) {
     Scalars floats(s.b, s.loc, s.isFloat() ? s.type : ScalarType::Float);
     Value position = sourcePosition(op, floats, op.index(floats, axis.dim), axis, filter);
     Value t = floats.sub(position, floats.make<math::FloorOp>(position));
-    SmallVector<Value> weights = filter == Filter::Linear
-                                     ? SmallVector<Value>{floats.sub(floats.number(1), t), t}
-                                     : cubicWeights(floats, t);
+    SmallVector<Value> weights =
+        filter == Filter::Linear ? SmallVector<Value>{floats.sub(floats.number(1), t), t} : cubicWeights(floats, t);
     Value sum;
     for (auto [value, weight] : llvm::zip(v, weights)) {
       Value term = floats.mul(value, weight);
@@ -122,7 +121,8 @@ static Tensor resampleSmooth(Op &op, Tensor x, const Axis &axis, Filter filter) 
       constexpr double a = -0.5;
       Value x1 = distance, x2 = s.mul(x1, x1);
       Value near = s.add(s.mul(s.sub(s.mul(s.number(a + 2), x1), s.number(a + 3)), x2), one);
-      Value far = s.mul(s.sub(s.mul(s.add(s.mul(s.sub(x1, s.number(5)), x1), s.number(8)), x1), s.number(4)), s.number(a));
+      Value far =
+          s.mul(s.sub(s.mul(s.add(s.mul(s.sub(x1, s.number(5)), x1), s.number(8)), x1), s.number(4)), s.number(a));
       weight = s.select(s.compare(Compare::Lt, distance, one), near,
                         s.select(s.compare(Compare::Lt, distance, s.number(2)), far, zero));
     }
@@ -130,8 +130,8 @@ static Tensor resampleSmooth(Op &op, Tensor x, const Axis &axis, Filter filter) 
     return s.select(isInside, weight, zero);
   });
   Tensor total = op.reduce(graph::ReduceKind::Sum, raw, {1});
-  Tensor matrix = op.map(type, type, {raw, Operand(total, {0})},
-                         [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+  Tensor matrix =
+      op.map(type, type, {raw, Operand(total, {0})}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
   std::string spec = StringRef("abcdefg").take_front(x.rank()).str(), result = spec;
   std::string matrixSpec = {'z', spec[axis.dim]};
   result[axis.dim] = 'z';
@@ -197,8 +197,8 @@ static Value reflect(Scalars &s, Value x, Value twiceLow, Value twiceHigh) {
 /// A coordinate in -1 … 1 as a position in pixels.
 static Value toPixels(Op &op, Scalars &s, Value x, AffineExpr size, Border border, bool aligns) {
   Value n = op.sizeValue(s, size), one = s.number(1), two = s.number(2);
-  Value position = aligns ? s.mul(s.div(s.add(x, one), two), s.sub(n, one))
-                          : s.div(s.sub(s.mul(s.add(x, one), n), one), two);
+  Value position =
+      aligns ? s.mul(s.div(s.add(x, one), two), s.sub(n, one)) : s.div(s.sub(s.mul(s.add(x, one), n), one), two);
   Value last = s.sub(n, one);
   if (border == Border::Reflect)
     position = aligns ? reflect(s, position, s.number(0), s.mul(two, last))
@@ -245,8 +245,8 @@ static LogicalResult convertGridSample(Op &op) {
   SmallVector<Operand> operands{Operand(px, {0, 2, 3}), Operand(py, {0, 2, 3})};
   for (int64_t dy = 0; dy < taps; ++dy)
     for (int64_t dx = 0; dx < taps; ++dx)
-      operands.push_back(op.gather(
-          x, {Operand(tap(py, height, dy), {0, 2, 3}), Operand(tap(px, width, dx), {0, 2, 3})}, {0, 1, -1, -2}, dims));
+      operands.push_back(op.gather(x, {Operand(tap(py, height, dy), {0, 2, 3}), Operand(tap(px, width, dx), {0, 2, 3})},
+                                   {0, 1, -1, -2}, dims));
   return op.finish(op.map(
       type, work, operands,
       [&](Scalars &s, ValueRange v) {

@@ -82,7 +82,8 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convertExtremum(const SymExpr 
       best = value;
       continue;
     }
-    std::optional<bool> isBelow = isLessEqual(best, value, kAssumedMin), isAbove = isLessEqual(value, best, kAssumedMin);
+    std::optional<bool> isBelow = isLessEqual(best, value, kAssumedMin),
+                        isAbove = isLessEqual(value, best, kAssumedMin);
     if (isBelow.value_or(false))
       best = isMax ? value : best;
     else if (isAbove.value_or(false))
@@ -153,9 +154,8 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convert(const SymExpr &expr, s
     std::optional<Fraction> value = convert(inner, why);
     if (!value || value->denominator == 1)
       return value;
-    return Fraction{isCeil ? value->numerator.ceilDiv(value->denominator)
-                           : value->numerator.floorDiv(value->denominator),
-                    1};
+    return Fraction{
+        isCeil ? value->numerator.ceilDiv(value->denominator) : value->numerator.floorDiv(value->denominator), 1};
   }
   default:
     break;

@@ -23,8 +23,9 @@ public:
 
   /// Value of `expr` at the exporter's example, where all hints are known.
   std::optional<int64_t> hint(mlir::AffineExpr expr) const;
-  /// Whether a <= b for all sizes; none when it is not known. The exporter assumes sizes of 2 and more, but its programs
-  /// run with 0 and 1 too: where an answer needs that assumption, the symbols' declared ranges begin higher for it.
+  /// Whether a <= b for all sizes; none when it is not known. The exporter assumes sizes of 2 and more, but its
+  /// programs run with 0 and 1 too: where an answer needs that assumption, the symbols' declared ranges begin higher
+  /// for it.
   std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b);
 
   mlir::ArrayAttr toAttr() const;

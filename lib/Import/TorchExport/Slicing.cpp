@@ -149,7 +149,8 @@ static LogicalResult convertSplit(Op &op) {
     return failure();
   int64_t dim = op.dim("dim", x.rank(), 0);
   StringRef name = op.has("split_size") ? "split_size" : "split_sizes";
-  if (name == "split_sizes" || op.node.arg(name).as<std::vector<SymIntArg>>().value_or(std::vector<SymIntArg>()).size() > 1)
+  if (name == "split_sizes" ||
+      op.node.arg(name).as<std::vector<SymIntArg>>().value_or(std::vector<SymIntArg>()).size() > 1)
     return finishParts(op, dim, op.sizes(name));
   return finishEqualParts(op, x, dim, op.size(name));
 }
@@ -210,9 +211,8 @@ static LogicalResult convertCat(Op &op) {
     return op.isBad() ? failure() : op.error("joins nothing");
   // Old habit of torch: an empty tensor of rank 1 fits everything.
   bool hasOthers = llvm::any_of(parts, [](const Tensor &t) { return t.rank() != 1; });
-  llvm::erase_if(parts, [&](const Tensor &t) {
-    return hasOthers && t.rank() == 1 && graph::asConstant(t.dim(0)) == 0;
-  });
+  llvm::erase_if(parts,
+                 [&](const Tensor &t) { return hasOthers && t.rank() == 1 && graph::asConstant(t.dim(0)) == 0; });
   for (Tensor &part : parts)
     part = op.convert(part, op.resultDtype());
   int64_t dim = op.dim("dim", parts[0].rank(), 0);
@@ -227,6 +227,102 @@ static LogicalResult convertStack(Op &op) {
   for (Tensor &part : parts)
     part = op.unsqueeze(op.convert(part, op.resultDtype()), dim);
   return op.finish(op.concat(parts, dim));
+}
+
+/// hstack, vstack, dstack, column_stack: parts get dimensions until they have as many as it takes.
+static Convert stackAlong(int64_t dim, int64_t minRank, bool appends) {
+  return [=](Op &op) {
+    Tensors parts = op.tensors("tensors");
+    if (op.isBad() || parts.empty())
+      return op.isBad() ? failure() : op.error("stacks nothing");
+    int64_t at = dim;
+    for (Tensor &part : parts) {
+      part = op.convert(part, op.resultDtype());
+      if (minRank == 1 && part && part.rank() <= 1)
+        at = 0; // hstack of vectors
+      while (part && part.rank() < minRank)
+        part = op.unsqueeze(part, appends || part.rank() >= 2 ? part.rank() : 0);
+    }
+    return op.isBad() ? failure() : op.finish(op.concat(parts, at));
+  };
+}
+
+static LogicalResult convertRot90(Op &op) {
+  Tensor x = op.tensor("self");
+  int64_t turns = ((op.integer("k", 1) % 4) + 4) % 4;
+  SmallVector<int64_t> dims = op.integers("dims", SmallVector<int64_t>{0, 1});
+  if (!x || dims.size() != 2)
+    return op.isBad() ? failure() : op.error("needs two dimensions");
+  int64_t a = op.wrapDim(dims[0], x.rank()), b = op.wrapDim(dims[1], x.rank());
+  if (turns == 2)
+    return op.finish(op.reverse(x, {a, b}));
+  if (turns == 1)
+    return op.finish(op.transpose(op.reverse(x, {b}), a, b));
+  return op.finish(turns == 0 ? x : op.reverse(op.transpose(x, a, b), {b}));
+}
+
+static LogicalResult convertBroadcastTensors(Op &op) {
+  Tensors parts = op.tensors("tensors");
+  SmallVector<Dims> shapes;
+  for (const Tensor &part : parts)
+    shapes.push_back(part.dims());
+  std::optional<Dims> dims = op.isBad() ? std::nullopt : op.broadcastDims(shapes);
+  if (!dims)
+    return failure();
+  for (Tensor &part : parts)
+    part = op.broadcast(part, *dims);
+  return op.finish(parts);
+}
+
+/// Products of all pairs of elements, block by block.
+static LogicalResult convertKron(Op &op) {
+  Tensor l = op.tensor("self"), r = op.tensor("other");
+  if (op.isBad())
+    return failure();
+  while (l && l.rank() < r.rank())
+    l = op.unsqueeze(l, 0);
+  while (r && r.rank() < l.rank())
+    r = op.unsqueeze(r, 0);
+  SmallVector<int64_t> even, odd;
+  Dims dims, merged;
+  for (int64_t d = 0; d < l.rank(); ++d) {
+    even.push_back(2 * d);
+    odd.push_back(2 * d + 1);
+    dims.append({l.dim(d), r.dim(d)});
+    merged.push_back(l.dim(d) * r.dim(d));
+  }
+  ScalarType type = op.resultDtype();
+  Tensor product = op.map(
+      type, type, {Operand(l, even), Operand(r, odd)}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); },
+      ScalarType::Unknown, dims);
+  return op.finish(op.reshape(product, merged));
+}
+
+/// l[1] * r[2] - l[2] * r[1] and its turns.
+static LogicalResult convertCross(Op &op) {
+  Tensor l = op.tensor("self"), r = op.tensor("other");
+  if (op.isBad())
+    return failure();
+  std::optional<Dims> dims = op.broadcastDims({l.dims(), r.dims()});
+  if (!dims)
+    return failure();
+  int64_t dim = -1;
+  if (op.has("dim") || op.node.op().starts_with("aten.linalg_cross"))
+    dim = op.dim("dim", dims->size(), -1);
+  for (size_t d = 0; dim < 0 && d < dims->size(); ++d)
+    if (graph::asConstant((*dims)[d]) == 3)
+      dim = d;
+  if (dim < 0 || graph::asConstant((*dims)[dim]) != 3)
+    return op.error("needs a dimension of size 3");
+  auto turned = [&](Tensor x, int64_t by) {
+    x = op.broadcast(x, *dims);
+    return op.concat(
+        {op.slice(x, dim, op.constant(by), op.constant(3 - by)), op.slice(x, dim, op.constant(0), op.constant(by))},
+        dim);
+  };
+  ScalarType type = op.resultDtype();
+  return op.finish(op.map(type, type, {turned(l, 1), turned(r, 2), turned(l, 2), turned(r, 1)},
+                          [](Scalars &s, ValueRange v) { return s.sub(s.mul(v[0], v[1]), s.mul(v[2], v[3])); }));
 }
 
 static LogicalResult convertRepeat(Op &op) {
@@ -350,14 +446,7 @@ static LogicalResult convertRoll(Op &op) {
 //===----------------------------------------------------------------------===//
 
 /// The diagonal as a gather at two equal coordinates.
-static LogicalResult convertDiagonal(Op &op) {
-  Tensor x = op.tensor("self");
-  if (!x)
-    return failure();
-  int64_t offset = op.integer("offset", 0);
-  int64_t a = op.dim("dim1", x.rank(), 0), b = op.dim("dim2", x.rank(), 1);
-  if (op.isBad() || a == b)
-    return op.isBad() ? failure() : op.error("names one dimension twice");
+static Tensor diagonal(Op &op, Tensor x, int64_t offset, int64_t a, int64_t b) {
   AffineExpr rows = graph::normalize(x.dim(a) + std::min<int64_t>(offset, 0));
   AffineExpr columns = graph::normalize(x.dim(b) - std::max<int64_t>(offset, 0));
   AffineExpr length = op.isLessEqual(rows, columns).value_or(true) ? rows : columns;
@@ -379,7 +468,110 @@ static LogicalResult convertDiagonal(Op &op) {
   coords[a] = -1;
   coords[b] = -2;
   Operand row(ramp(std::max<int64_t>(-offset, 0)), {last}), column(ramp(std::max<int64_t>(offset, 0)), {last});
-  return op.finish(op.gather(x, {row, column}, coords, dims));
+  return op.gather(x, {row, column}, coords, dims);
+}
+
+static LogicalResult convertDiagonal(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  int64_t offset = op.integer("offset", 0);
+  int64_t a = op.dim("dim1", x.rank(), 0), b = op.dim("dim2", x.rank(), 1);
+  if (op.isBad() || a == b)
+    return op.isBad() ? failure() : op.error("names one dimension twice");
+  return op.finish(diagonal(op, x, offset, a, b));
+}
+
+/// A matrix that is zero but for a diagonal, along two new dimensions at the end.
+static Tensor embedDiagonal(Op &op, Tensor x, int64_t offset) {
+  int64_t last = x.rank() - 1;
+  Dims low(x.rank(), op.constant(0)), high = low;
+  (offset < 0 ? low : high)[last] = op.constant(std::abs(offset));
+  x = op.pad(x, low, high, 0);
+  if (!x)
+    return {};
+  Dims dims = x.dims();
+  dims.push_back(dims.back());
+  return op.map(
+      x.dtype, x.dtype, {Operand(x, upTo(x.rank()))},
+      [&](Scalars &s, ValueRange v) {
+        Scalars ints(s.b, s.loc, ScalarType::Long);
+        Value distance = ints.sub(op.index(ints, last + 1), op.index(ints, last));
+        return s.select(ints.compare(Compare::Eq, distance, ints.integer(offset)), v[0], s.number(0));
+      },
+      ScalarType::Unknown, dims);
+}
+
+static LogicalResult convertDiagEmbed(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || x.rank() == 0)
+    return op.isBad() ? failure() : op.error("needs a dimension");
+  int64_t rank = x.rank() + 1, offset = op.integer("offset", 0);
+  int64_t a = op.dim("dim1", rank, -2), b = op.dim("dim2", rank, -1);
+  if (op.isBad() || a == b)
+    return op.isBad() ? failure() : op.error("names one dimension twice");
+  SmallVector<int64_t> order;
+  for (int64_t d = 0, next = 0; d < rank; ++d)
+    order.push_back(d == a ? rank - 2 : d == b ? rank - 1 : next++);
+  return op.finish(op.permute(embedDiagonal(op, x, offset), order));
+}
+
+static LogicalResult convertDiag(Op &op) {
+  Tensor x = op.tensor("self");
+  int64_t offset = op.integer("diagonal", 0);
+  if (!x || x.rank() < 1 || x.rank() > 2)
+    return op.isBad() ? failure() : op.error("needs a vector or a matrix");
+  return op.finish(x.rank() == 1 ? embedDiagonal(op, x, offset) : diagonal(op, x, offset, 0, 1));
+}
+
+static LogicalResult convertTrace(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || x.rank() != 2)
+    return op.isBad() ? failure() : op.error("needs a matrix");
+  return op.finish(op.reduce(graph::ReduceKind::Sum, op.convert(diagonal(op, x, 0, 0, 1), op.resultDtype()), {0}));
+}
+
+/// Patches of an image as columns, and their sum back to an image: where each element of a patch lies.
+static LogicalResult convertPatches(Op &op, bool isToColumns) {
+  Tensor x = op.tensor("self");
+  SmallVector<int64_t> window = op.integersOf("kernel_size", 2, 1), dilation = op.integersOf("dilation", 2, 1),
+                       padding = op.integersOf("padding", 2, 0), stride = op.integersOf("stride", 2, 1);
+  if (op.isBad())
+    return failure();
+  bool isSingle = x.rank() == (isToColumns ? 3 : 2);
+  if (isSingle)
+    x = op.unsqueeze(x, 0);
+  if (!x || x.rank() != (isToColumns ? 4 : 3))
+    return op.error("has an input of the wrong rank");
+  Dims image = isToColumns ? Dims{x.dim(2), x.dim(3)} : op.sizes("output_size");
+  if (op.isBad() || image.size() != 2)
+    return failure();
+  Dims blocks;
+  SmallVector<Operand> positions;
+  for (int64_t i = 0; i < 2; ++i) {
+    blocks.push_back(
+        graph::normalize((image[i] + 2 * padding[i] - dilation[i] * (window[i] - 1) - 1).floorDiv(stride[i]) + 1));
+    Tensor at = op.generate(
+        ScalarType::Long, ScalarType::Long, {op.constant(window[i]), blocks[i]}, [&](Scalars &s, ValueRange) {
+          return s.add(s.mul(op.index(s, 0), s.integer(dilation[i])), s.mul(op.index(s, 1), s.integer(stride[i])));
+        });
+    positions.push_back(Operand(at, {2 + i, 4 + i}));
+  }
+  Dims zero(4, op.constant(0)), around{zero[0], zero[0], op.constant(padding[0]), op.constant(padding[1])};
+  AffineExpr taps = op.constant(window[0] * window[1]), count = blocks[0] * blocks[1];
+  if (isToColumns) {
+    Tensor padded = op.pad(x, around, around, 0);
+    Dims dims{x.dim(0), x.dim(1), op.constant(window[0]), op.constant(window[1]), blocks[0], blocks[1]};
+    Tensor y = op.reshape(op.gather(padded, positions, {0, 1, -1, -2}, dims), {x.dim(0), x.dim(1) * taps, count});
+    return op.finish(isSingle ? op.squeeze(y, {0}) : y);
+  }
+  AffineExpr channels = x.dim(1).floorDiv(window[0] * window[1]);
+  Tensor updates =
+      op.reshape(x, {x.dim(0), channels, op.constant(window[0]), op.constant(window[1]), blocks[0], blocks[1]});
+  Tensor start = op.full({x.dim(0), channels, image[0] + 2 * padding[0], image[1] + 2 * padding[1]}, x.dtype, 0);
+  Tensor y = op.scatter(graph::ScatterKind::Sum, updates, start, positions, {0, 1, -1, -2});
+  y = op.slice(op.slice(y, 2, around[2], image[0]), 3, around[3], image[1]);
+  return op.finish(isSingle ? op.squeeze(y, {0}) : y);
 }
 
 /// Windows of `size` along a dimension, `step` apart, as a new last dimension.
@@ -394,9 +586,10 @@ static LogicalResult convertUnfold(Op &op) {
   dims[dim] = graph::normalize((dims[dim] - size).floorDiv(step) + 1);
   dims.push_back(op.constant(size));
   int64_t last = x.rank();
-  Tensor position = op.generate(ScalarType::Long, ScalarType::Long, {dims[dim], dims[last]}, [&](Scalars &s, ValueRange) {
-    return s.add(s.mul(op.index(s, 0), s.integer(step)), op.index(s, 1));
-  });
+  Tensor position =
+      op.generate(ScalarType::Long, ScalarType::Long, {dims[dim], dims[last]}, [&](Scalars &s, ValueRange) {
+        return s.add(s.mul(op.index(s, 0), s.integer(step)), op.index(s, 1));
+      });
   SmallVector<int64_t> coords = upTo(x.rank());
   coords[dim] = -1;
   return op.finish(op.gather(x, {Operand(position, {dim, last})}, coords, dims));
@@ -477,9 +670,25 @@ void populateSlicing(ConverterTable &t) {
   t["aten.repeat"] = t["aten.tile"] = convertRepeat;
   t["aten.repeat_interleave"] = convertRepeatInterleave;
   t["aten.flip"] = t["aten.fliplr"] = t["aten.flipud"] = convertFlip;
+  t["aten.hstack"] = stackAlong(1, 1, false);
+  t["aten.vstack"] = stackAlong(0, 2, false);
+  t["aten.row_stack"] = stackAlong(0, 2, false);
+  t["aten.dstack"] = stackAlong(2, 3, false);
+  t["aten.column_stack"] = stackAlong(1, 2, true);
+  t["aten.rot90"] = convertRot90;
+  t["aten.broadcast_tensors"] = convertBroadcastTensors;
+  t["aten.kron"] = convertKron;
+  t["aten.cross"] = t["aten.linalg_cross"] = convertCross;
+  t["aten.unsafe_split"] = t["aten.unsafe_split_with_sizes"] = convertSplit;
+  t["aten.unsafe_chunk"] = convertChunk;
+  t["aten.diag"] = convertDiag;
+  t["aten.diag_embed"] = convertDiagEmbed;
+  t["aten.trace"] = convertTrace;
+  t["aten.im2col"] = [](Op &op) { return convertPatches(op, true); };
+  t["aten.col2im"] = [](Op &op) { return convertPatches(op, false); };
   t["aten.roll"] = convertRoll;
   t["aten.diff"] = convertDiff;
-  t["aten.diagonal"] = t["aten.diagonal_copy"] = convertDiagonal;
+  t["aten.diagonal"] = t["aten.diagonal_copy"] = t["aten.linalg_diagonal"] = convertDiagonal;
   t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
   t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;
 }

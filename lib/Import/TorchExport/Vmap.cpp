@@ -1,6 +1,6 @@
-// vmap inside an exported program: attention masks of transformers are written with it. A value inside N nested vmaps has
-// N dimensions, one per level, of size 1 where it does not depend on that level; then elementwise operators and indexing
-// need nothing special. That holds for values which are numbers to the program; others are unsupported.
+// vmap inside an exported program: attention masks of transformers are written with it. A value inside N nested vmaps
+// has N dimensions, one per level, of size 1 where it does not depend on that level; then elementwise operators and
+// indexing need nothing special. That holds for values which are numbers to the program; others are unsupported.
 #include "GraphImporter.h"
 
 using namespace mlir;

@@ -40,7 +40,9 @@ FlatSymbolRefAttr WeightTable::weight(Location loc, StringRef name, RankedTensor
 /// Dimensions from the widest stride to the narrowest; none when the view has gaps, overlaps or repeats elements.
 static std::optional<SmallVector<int64_t>> storageOrder(const Payload &payload) {
   SmallVector<int64_t> order = upTo(payload.sizes.size());
-  llvm::sort(order, [&](int64_t a, int64_t b) { return std::pair(-payload.strides[a], a) < std::pair(-payload.strides[b], b); });
+  llvm::sort(order, [&](int64_t a, int64_t b) {
+    return std::pair(-payload.strides[a], a) < std::pair(-payload.strides[b], b);
+  });
   int64_t expected = 1;
   for (int64_t d : llvm::reverse(order)) {
     if (payload.sizes[d] == 1)
@@ -64,8 +66,8 @@ static bool isSmallConstant(const InputSpec &input, const Payload &payload) {
 static DenseElementsAttr readConstant(const Payload &payload, RankedTensorType type) {
   ArrayRef<uint8_t> bytes = payload.contiguousBytes();
   if (payload.dtype != ScalarType::Bool)
-    return DenseElementsAttr::getFromRawBuffer(
-        type, ArrayRef(reinterpret_cast<const char *>(bytes.data()), bytes.size()));
+    return DenseElementsAttr::getFromRawBuffer(type,
+                                               ArrayRef(reinterpret_cast<const char *>(bytes.data()), bytes.size()));
   SmallVector<bool> values;
   for (uint8_t byte : bytes)
     values.push_back(byte != 0);

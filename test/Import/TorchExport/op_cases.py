@@ -107,9 +107,12 @@ def layout():
     yield "scatters", lambda v, s: (torch.slice_scatter(v, s, 1, 1), torch.select_scatter(v, s[:, 0], 1, 0)), (x, rand(2, 2, 4)), None
     yield "pads", lambda v: (F.pad(v, (1, 2)), F.pad(v, (1, 0, 2, 1), value=3.0), F.pad(v, (-1, 1)), F.pad(v, (1, 2), mode="reflect"), F.pad(v, (2, 1), mode="replicate"), F.pad(v, (1, 2), mode="circular")), (x,), None
     yield "pads2d", lambda v: (F.pad(v, (1, 2, 2, 1), mode="reflect"), F.pad(v, (1, 2, 3, 1), mode="replicate"), F.pad(v, (1, 2, 1, 0), mode="circular")), (rand(1, 2, 4, 5),), None
+    yield "stacks", lambda a, b: (torch.dstack([a, b]), torch.column_stack([a[:, 0], b]), torch.hstack([a[0], b[0]]), torch.kron(a, b), torch.linalg.cross(a, b), *torch.broadcast_tensors(a, b[:1]), torch.rot90(a, 2), torch.rot90(a, 3)), (rand(2, 3), rand(2, 3, seed=1)), None
+    yield "diag", lambda v: (torch.diag(v), torch.diag(v[0]), torch.diag(v[0], 1), torch.diag_embed(v, -1), torch.diag_embed(v, 2, 0, 2), torch.trace(v)), (rand(3, 4),), None
+    yield "patches", lambda v: (F.unfold(v, (2, 3), 1, 1, 2), F.fold(F.unfold(v, 2), (5, 6), 2), F.fold(F.unfold(v, 3, padding=1, stride=2), (5, 6), 3, padding=1, stride=2)), (rand(2, 3, 5, 6),), None
     yield "meshgrid", lambda a, b: (*torch.meshgrid(a, b, indexing="ij"), *torch.meshgrid(a, b, indexing="xy")), (rand(3), rand(4)), None
     yield "complex", lambda v: (torch.view_as_complex(v), torch.view_as_real(torch.view_as_complex(v) * (1 + 2j)), torch.view_as_complex(v).abs(), torch.view_as_complex(v).real, torch.polar(v[..., 0].abs(), v[..., 1])), (rand(3, 4, 2),), None
-    yield "dyn_views", lambda v: (v.view(-1, 4), v.reshape(v.shape[0] * 2, -1), v.flatten(1), v.unsqueeze(0).expand(3, -1, -1, -1), v.transpose(0, 1).reshape(-1), v[:, : v.shape[1] // 2], v.repeat(1, 2, 1)), (rand(4, 6, 4),), ({0: AUTO, 1: AUTO},)
+    yield "dyn_views", lambda v: (v.view(-1, 4), v.reshape(v.shape[1] * v.shape[0], -1), v.flatten(1), v.unsqueeze(0).expand(3, -1, -1, -1), v.transpose(0, 1).reshape(-1), v[:, : v.shape[1] // 2], v.repeat(1, 2, 1)), (rand(4, 6, 4),), ({0: AUTO, 1: AUTO},)
     yield "dyn_slices", lambda v: (v[1:], v[:-1], v[:, ::2], v[v.shape[0] // 2:], torch.cat([v, v[:1]]), v.roll(1, 0), v.flip(0), F.pad(v, (0, 0, 2, 1)), torch.stack(v.unbind(1), 0), *v.chunk(2, 0)), (rand(6, 4),), ({0: AUTO},)
     yield "dyn_cat", lambda a, b: (torch.cat([a, b]), torch.cat([a, b]).sum(0), torch.cat([a, b])[: a.shape[0]]), (rand(4, 3), rand(5, 3)), ({0: AUTO}, {0: AUTO})
     yield "dyn_table", lambda i, t: t[: i.shape[0]] + i.unsqueeze(1), (rand(5), rand(20, 4)), ({0: Dim("n", max=20)}, None)
@@ -134,10 +137,10 @@ def reduction():
     yield "norms", lambda v: (v.norm(), v.norm(dim=1), v.norm(1, 2), v.norm(float("inf"), 1), torch.linalg.vector_norm(v, 3, 1), torch.linalg.vector_norm(v, 0, 1), F.normalize(v, dim=1), torch.linalg.norm(v, dim=2), v.norm(-float("inf"), 0)), (x,), None
     yield "logsumexp", lambda v: (v.logsumexp(1), v.logsumexp((0, 2), keepdim=True), torch.logsumexp(torch.full((2, 3), -float("inf")), 1)), (x,), None
     yield "cumulate", lambda v, n: (v.cumsum(1), v.cumprod(-1), n.cumsum(0), (n > 0).cumsum(1)), (x, i), None
-    yield "sorts", lambda v, n: (*v.sort(1), *v.sort(-1, descending=True), *v.sort(0, stable=True), v.argsort(2), *v.topk(3, 1), *v.topk(2, 2, largest=False), *v.kthvalue(2, 1), v.median(), *v.median(1), *n.sort(1, stable=True)), (x, i), None
+    yield "sorts", lambda v, n: (*v.sort(1), *v.sort(-1, descending=True), *v.sort(dim=0, stable=True), v.argsort(2), *v.topk(3, 1), *v.topk(2, 2, largest=False), *v.kthvalue(2, 1), v.median(), *v.median(1), *n.sort(dim=1, stable=True)), (x, i), None
     yield "softmaxes", lambda v: (v.softmax(-1), v.softmax(0), v.log_softmax(1), F.softmin(v, 1), torch.softmax(v, 1, dtype=torch.float64), (v * 1000).softmax(-1), (v * 1000).log_softmax(-1)), (x,), None
     yield "empty", lambda v: (v.sum(0), v.prod(0), (v > 0).any(0), (v > 0).all(0), torch.cat([v, v])), (torch.zeros(0, 3),), None
-    yield "scalar", lambda v: (v.sum(), v.mean(), v.softmax(0), v.cumsum(0), v.amax(), v.sort(), v.squeeze(), v.unsqueeze(0), v.reshape(1, 1), v.expand(2, 3), v.argmax()), (torch.tensor(2.5),), None
+    yield "scalar", lambda v: (v.sum(), v.mean(), v.softmax(0), v.cumsum(0), v.amax(), *v.sort(), v.squeeze(), v.unsqueeze(0), v.reshape(1, 1), v.expand(2, 3), v.argmax()), (torch.tensor(2.5),), None
     yield "dyn_reduction", lambda v: (v.sum(0), v.mean((0, 1)), v.softmax(0), v.var(0), v.amax(), v.cumsum(1), v.mean(1, keepdim=True) + v, v.argmax(1), *v.sort(0)), (rand(4, 6),), ({0: AUTO, 1: AUTO},)
 
 
@@ -153,6 +156,7 @@ def norm():
     yield "batch_norm_1d", nn.BatchNorm1d(6).eval(), (rand(5, 6),), None
     yield "bf16_norms", lambda v: (F.layer_norm(v, (16,)), F.rms_norm(v, (16,)), v.softmax(-1), F.group_norm(v, 2)), (rand(3, 4, 16, dtype=torch.bfloat16),), None
     yield "weight_norm", nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)).eval(), (rand(2, 4),), None
+    yield "nans", lambda v: (torch.nansum(v), torch.nanmean(v, 1), *torch.cummax(torch.nan_to_num(v), 1)[:1]), (torch.tensor([[1.0, float("nan"), 3.0]]),), None
     yield "cosine", lambda a, c: (F.cosine_similarity(a, c), F.pairwise_distance(a, c)), (rand(3, 4), rand(3, 4, seed=2)), None
     logits, target = rand(5, 7), ints(0, 7, 5)
     yield "cross_entropy", lambda l, t: (F.cross_entropy(l, t), F.cross_entropy(l, t, reduction="none"), F.cross_entropy(l, t, reduction="sum", ignore_index=2), F.cross_entropy(l, t, torch.arange(7.0) + 1), F.cross_entropy(l, l.softmax(1)), F.nll_loss(l.log_softmax(1), t)), (logits, target), None
@@ -164,11 +168,12 @@ def norm():
 def contract():
     a, b = rand(3, 4), rand(4, 5)
     yield "mm", lambda x, y: (x @ y, torch.mm(x, y), torch.addmm(torch.ones(5), x, y), torch.addmm(torch.ones(3, 5), x, y, beta=0.5, alpha=2), x.mv(y[:, 0]), x[0].dot(x[1]), torch.outer(x[0], y[0]), torch.inner(x, x)), (a, b), None
-    yield "matmul_ranks", lambda x, y, u, v: (x @ y, u @ x, x @ v, u @ v, x[0] @ v, torch.matmul(u, v[0, :, 0])), (rand(2, 3, 4), rand(2, 4, 5), rand(5, 3), rand(4, 6).expand(2, 4, 6)), None
+    yield "matmul_ranks", lambda x, y, u, v: (x @ y, u @ x, x @ v, u @ v[0, :3], x[0] @ v, torch.matmul(x, v[0, :, 0])), (rand(2, 3, 4), rand(2, 4, 5), rand(5, 3), rand(2, 4, 6)), None
     yield "matmul_broadcast", lambda x, y: (x @ y, x[:, :1] @ y, x @ y[0]), (rand(2, 3, 4, 5), rand(1, 3, 5, 2)), None
     yield "matmul_vectors", lambda x, y, m: (x @ y, m @ x, x @ m.transpose(-1, -2), m[0] @ x), (rand(4), rand(4, seed=2), rand(2, 3, 4)), None
     yield "bmm", lambda x, y: (torch.bmm(x, y), torch.baddbmm(torch.ones(2, 3, 5), x, y, beta=2, alpha=0.5), torch.addbmm(torch.ones(3, 5), x, y)), (rand(2, 3, 4), rand(2, 4, 5)), None
     yield "linear", lambda x, w, c: (F.linear(x, w, c), F.linear(x, w), F.linear(x[0], w, c), F.linear(x[0, 0], w, c)), (rand(2, 3, 4), rand(5, 4), rand(5)), None
+    yield "tensordot", lambda x, y: (torch.tensordot(x, y, ([2], [0])), torch.tensordot(x, y, 1), torch.addr(torch.ones(4, 5), x[0, 0], y[0])), (rand(2, 3, 4), rand(4, 5)), None
     yield "bilinear", lambda x, y, w: F.bilinear(x, y, w), (rand(3, 4), rand(3, 5), rand(2, 4, 5)), None
     for e, shapes in {"ij,jk->ik": ((2, 3), (3, 4)), "bij,bjk->bik": ((2, 2, 3), (2, 3, 4)), "ij->ji": ((2, 3),), "ij->": ((2, 3),), "ii->i": ((3, 3),), "ii": ((3, 3),), "i,j->ij": ((2,), (3,)),
                       "bhqd,bhkd->bhqk": ((2, 2, 3, 4), (2, 2, 5, 4)), "ij,ij->i": ((2, 3), (2, 3)), "...ij,...jk->...ik": ((2, 3, 4), (4, 5)), "ij,jk,kl->il": ((2, 3), (3, 4), (4, 2)), "ijk,k": ((2, 3, 4), (4,)), "ij,kj->ijk": ((2, 3), (4, 3)),
@@ -221,7 +226,7 @@ def indexing():
     yield "embedding", lambda t, i: (F.embedding(i, t), F.embedding(i.int(), t), F.embedding(i[0, 0], t)), (rand(10, 4), ints(0, 10, 2, 3)), None
     yield "index_select", lambda v, i: (v.index_select(0, i), v.index_select(1, i), v[i], v[:, i], v[:, :, i % 4]), (x, i), None
     yield "index_negative", lambda v, i: (v[i], v[:, i], v[i, i], v[i, :, i], v[i[:, None], i], v[..., i], v[None, i], v[i, 1:3]), (x, neg), None
-    yield "gather", lambda v, i: (v.gather(1, i), v.gather(2, i[:, :, :4] % 4), torch.take_along_dim(v, i[:, :2], 1), torch.take(v, i)), (x, ints(0, 5, 4, 3, 4)), None
+    yield "gather", lambda v, i: (v.gather(1, i), v.gather(2, i[:, :, :4] % 4), torch.take_along_dim(v, i[:, :2], 1), torch.take(v, i)), (x, ints(0, 5, 5, 3, 4)), None
     yield "index_put", lambda v, i, s: (v.index_put((i,), s), v.index_put((i, i), torch.tensor(5.0)), v.index_put((i,), s, accumulate=True), v.index_put((i % 2,), s, accumulate=True)), (x, torch.tensor([0, 4, -3]), rand(3, 6, 4)), None
     yield "index_put_mask", lambda v: v.index_put((v > 0,), torch.tensor(0.0)), (x,), None
     yield "scatter", lambda v, i, s: (v.scatter(1, i, s), v.scatter(0, i[:2] % 3, 7.0), v.scatter_add(1, i, s), v.scatter_reduce(1, i, s, "sum"), v.scatter_reduce(1, i, s, "amax"), v.scatter_reduce(1, i, s, "prod", include_self=False), v.scatter_reduce(1, i, s, "mean"), v.scatter(1, i, s, reduce="add")), (x, torch.stack([torch.randperm(6, generator=torch.Generator().manual_seed(n))[:4] for n in range(20)]).view(5, 4, 4), rand(5, 4, 4)), None
@@ -267,7 +272,7 @@ def resampling():
 def fourier():
     x = rand(3, 8)
     yield "fft", lambda v: (torch.fft.rfft(v).abs(), torch.view_as_real(torch.fft.rfft(v)), torch.fft.irfft(torch.fft.rfft(v)), torch.view_as_real(torch.fft.fft(v)), torch.fft.ifft(torch.fft.fft(v)).real, torch.fft.irfft(torch.fft.rfft(v), norm="ortho"), torch.view_as_real(torch.fft.fft2(v))), (x,), None
-    yield "fft_odd", lambda v: (torch.fft.irfft(torch.fft.rfft(v), n=7), torch.fft.irfft2(torch.fft.rfft2(v), s=(3, 7)), torch.fft.fftn(v).real), (rand(3, 7),), None
+    yield "fft_odd", lambda v: (torch.fft.irfft(torch.fft.rfft(v), n=7), torch.fft.irfft2(torch.fft.rfft2(v), s=(3, 7)), torch.fft.fftn(v).real, torch.fft.rfft(v, 5).abs(), torch.fft.rfft(v, 9, norm="forward").abs(), torch.fft.rfft(v, dim=0).imag), (rand(3, 7),), None
 
 
 class InPlace(nn.Module):

@@ -3,7 +3,7 @@
 Exports the modules of op_cases.py, as they are and decomposed, imports them, runs the reference interpreter and compares with
 PyTorch. A case with dynamic sizes also runs on other sizes than it was exported with. Exit status: the number of failures, at
 most 100; 77 (skipped) without torch."""
-import argparse, os, re, subprocess, sys, tempfile, warnings
+import argparse, copy, os, re, subprocess, sys, tempfile, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 try:
@@ -38,10 +38,12 @@ def as_numpy(tensor):
 
 
 def from_numpy(array, dtype):
-    array = np.ascontiguousarray(array)
-    if dtype == torch.bfloat16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
+    """As a tensor; where a file has only the bits of a type (bfloat16, unsigned integers) they are read as `dtype`."""
+    bits = {torch.bfloat16: np.int16, torch.uint8: np.uint8}
+    if dtype in bits and array.dtype.itemsize == dtype.itemsize and array.dtype.kind in "iu":
+        tensor = torch.from_numpy(np.array(array.view(bits[dtype])))
+        return tensor.view(dtype) if dtype == torch.bfloat16 else tensor
+    return torch.from_numpy(np.array(array))
 
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2, torch.complex64: 3e-5, torch.complex128: 1e-9}
@@ -141,17 +143,21 @@ def main():
                     shapes = (tuple(dynamic),) if dynamic and varargs else dynamic
                     program = torch.export.export(module, inputs, dynamic_shapes=shapes)
                     sets = [inputs] + ([resize(inputs, dynamic)] if dynamic else [])
-                    run = program.module()  # a copy, whose state the runs may change
-                    wants = []
-                    for s in sets:
-                        run = program.module()
-                        wants.append([t.clone() for t in flat(run(*[x.clone() for x in s]))])
+                    saved = []
                     for form in args.forms.split(","):
                         case = f"{name} ({form})"
                         folder = os.path.join(root, re.sub(r"\W", "_", case))
                         os.makedirs(folder, exist_ok=True)
                         path = os.path.join(folder, "model.pt2")
                         torch.export.save(program if form == "exported" else program.run_decompositions(), path)
+                        saved.append((folder, case, path))
+                    # Only now: runs change the program's buffers.
+                    wants, start = [], copy.deepcopy(program.state_dict)
+                    for s in sets:
+                        run = program.module()
+                        run.load_state_dict(start, strict=False)
+                        wants.append([t.clone() for t in flat(run(*[x.clone() for x in s]))])
+                    for folder, case, path in saved:
                         jobs.append(pool.submit(check, args.tools, folder, case, path, sets, wants))
             except Exception as e:  # torch itself cannot do it
                 print(f"skip {name}: {type(e).__name__} {str(e)[:200]}", flush=True)

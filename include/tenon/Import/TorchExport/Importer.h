@@ -37,14 +37,14 @@ struct ImportReport {
 /// Reads the file and gives a verified module with one function. Fails after at least one diagnostic; all unsupported
 /// uses of a model are reported at once.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> importTorchExport(llvm::StringRef path, mlir::MLIRContext *context,
-                                                                    const ImportOptions &options = {},
-                                                                    ImportReport *report = nullptr);
+                                                                     const ImportOptions &options = {},
+                                                                     ImportReport *report = nullptr);
 
 /// The same for a program that is open; `path` is written into the sources of the weights.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> importTorchExport(const ExportedProgram &program,
-                                                                    llvm::StringRef path, mlir::MLIRContext *context,
-                                                                    const ImportOptions &options = {},
-                                                                    ImportReport *report = nullptr);
+                                                                     llvm::StringRef path, mlir::MLIRContext *context,
+                                                                     const ImportOptions &options = {},
+                                                                     ImportReport *report = nullptr);
 
 } // namespace tenon::torch_export
 #endif
