@@ -58,7 +58,7 @@ tests() {
   say "unit tests"
   ctest --test-dir build/dev -E '^lit$' -j "$jobs" --output-on-failure --output-junit "$PWD/$results/unit.xml" || status=1
   say "lit"
-  .venv/bin/python -m lit.main -sv -j "$jobs" --xunit-xml-output "$results/lit.xml" build/dev/test || status=1
+  .venv/bin/python -c 'from lit.main import main; main()' -sv -j "$jobs" --xunit-xml-output "$results/lit.xml" build/dev/test || status=1
   say "end to end"
   .venv/bin/python test/e2e/run.py --junit "$results/e2e.xml" "$@" || status=1
   .venv/bin/python tools/dev/summarize-tests.py --expect unit lit e2e -- "$results" || status=1
