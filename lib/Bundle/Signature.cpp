@@ -115,12 +115,17 @@ static std::vector<Offset<file::Tensor>> writePorts(FlatBufferBuilder &builder, 
                     .Case("loss", file::TensorRole::Loss)
                     .Case("auxiliary", file::TensorRole::Auxiliary)
                     .Default(file::TensorRole::User);
+    graph::Dims sizes = graph::getDims(type);
+    Type element = type.getElementType();
+    if (port.contains(graph::kComplexPair)) {
+      element = ComplexType::get(element);
+      sizes.pop_back();
+    }
     std::vector<Offset<file::Dim>> dims;
-    for (AffineExpr dim : graph::getDims(type))
+    for (AffineExpr dim : sizes)
       dims.push_back(writeDim(builder, dim));
     tensors.push_back(file::CreateTensorDirect(builder, name.c_str(),
-                                               dtypeOf(type.getElementType(), port.contains("graph.unsigned")), &dims,
-                                               role, false, path.empty() ? nullptr : path.c_str()));
+                                               dtypeOf(element, port.contains("graph.unsigned")), &dims, role, false, path.empty() ? nullptr : path.c_str()));
   }
   return tensors;
 }

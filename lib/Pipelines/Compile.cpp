@@ -262,6 +262,7 @@ LogicalResult Compilation::run() {
     if (phase == Phase::Raise)
       status = runPasses(module, [](OpPassManager &pm) {
         pm.addPass(createCanonicalizerPass());
+        pm.addPass(graph::createSplitComplexPass()); // before freezing, so that parts of weights are weights
         pm.addPass(createCSEPass());
       });
     else if (phase == Phase::Freeze)

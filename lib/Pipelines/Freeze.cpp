@@ -56,6 +56,13 @@ LogicalResult tenon::freezeConstants(ModuleOp module, WeightStore &store) {
       if (isSource || isConstant)
         constant.insert(&op);
     }
+    // What reads a broadcast can read what it repeats: nothing is gained by writing it out.
+    auto isForOthers = [&](Operation *op) {
+      return isa<BroadcastOp>(op) && llvm::none_of(op->getUsers(), [&](Operation *user) { return constant.contains(user); });
+    };
+    for (Operation *op : llvm::to_vector(llvm::reverse(constant.getArrayRef())))
+      if (isForOthers(op))
+        constant.remove(op);
     SmallVector<Value> wanted;
     for (Operation *op : constant) {
       if (isa<UseWeightOp, ConstantOp>(op))

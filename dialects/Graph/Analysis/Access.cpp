@@ -107,9 +107,16 @@ AffineExpr IndexSimplifier::simplify(AffineExpr expr) const {
       return kind == AffineExprKind::Mod ? rest : normalize(quotient);
     if (kind == AffineExprKind::Mod)
       return normalize(rest % rhs); // what rhs divides does not matter
-    // (e floordiv a) floordiv b = e floordiv (a * b)
-    if (auto inner = dyn_cast<AffineBinaryOpExpr>(lhs); inner && inner.getKind() == AffineExprKind::FloorDiv)
-      return simplify(inner.getLHS().floorDiv(normalize(inner.getRHS() * rhs)));
+    // (q + e floordiv a) floordiv b = (q * a + e) floordiv (a * b)
+    terms.clear();
+    collectTerms(rest, terms);
+    for (AffineExpr term : terms) {
+      auto inner = dyn_cast<AffineBinaryOpExpr>(term);
+      if (inner && inner.getKind() == AffineExprKind::FloorDiv && isNotNegative(inner.getRHS())) {
+        AffineExpr whole = normalize((rest - inner) * inner.getRHS() + inner.getLHS());
+        return normalize(quotient + simplify(whole.floorDiv(normalize(inner.getRHS() * rhs))));
+      }
+    }
     return normalize(quotient + rest.floorDiv(rhs));
   }
   expr = normalize(kind == AffineExprKind::Add   ? lhs + rhs
@@ -131,16 +138,25 @@ AffineExpr IndexSimplifier::simplify(AffineExpr expr) const {
     AffineExpr factor = divideExactly(term, mod);
     if (!factor)
       continue;
-    AffineExpr partner = normalize(simplify(mod.getLHS().floorDiv(mod.getRHS())) * mod.getRHS() * factor);
-    for (auto [j, other] : llvm::enumerate(terms)) {
-      if (i == j || normalize(other) != partner)
-        continue;
-      AffineExpr sum = factor * mod.getLHS();
-      for (auto [k, rest] : llvm::enumerate(terms))
-        if (k != i && k != j)
-          sum = sum + rest;
-      return simplify(normalize(sum));
-    }
+    // The partner may be several terms: a * (m + 1) * q is a * m * q + a * q.
+    SmallVector<AffineExpr> partner, others;
+    collectTerms(normalize(simplify(mod.getLHS().floorDiv(mod.getRHS())) * mod.getRHS() * factor), partner);
+    for (auto [k, other] : llvm::enumerate(terms))
+      if (k != i)
+        others.push_back(normalize(other));
+    bool hasAll = llvm::all_of(partner, [&](AffineExpr part) {
+      auto it = llvm::find(others, part);
+      if (it == others.end())
+        return false;
+      others.erase(it);
+      return true;
+    });
+    if (!hasAll)
+      continue;
+    AffineExpr sum = factor * mod.getLHS();
+    for (AffineExpr rest : others)
+      sum = sum + rest;
+    return simplify(normalize(sum));
   }
   return expr;
 }
@@ -212,6 +228,15 @@ Point identityPoint(unsigned rank, MLIRContext *context) {
   return result;
 }
 
+Value skipReshapes(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isa<ReshapeOp, AssertDimOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  return value;
+}
+
 std::optional<std::pair<Value, Point>> pullThrough(Operation *op, ArrayRef<AffineExpr> point,
                                                    const IndexSimplifier &simplifier) {
   using Result = std::optional<std::pair<Value, Point>>;
@@ -249,6 +274,25 @@ std::optional<std::pair<Value, Point>> pullThrough(Operation *op, ArrayRef<Affin
       })
       .Case([&](AssertDimOp assertDim) -> Result { return std::pair(assertDim.getInput(), Point(point)); })
       .Default([](Operation *) -> Result { return std::nullopt; });
+}
+
+Value skipIdleViews(Value value) {
+  value = skipReshapes(value);
+  Dims sizes = getDims(value.getType());
+  MLIRContext *context = value.getContext();
+  IndexSimplifier simplifier(sizes);
+  Point point = identityPoint(sizes.size(), context);
+  AffineExpr inOrder = linearize(point, sizes, context);
+  Value source = value;
+  while (Operation *op = source.getDefiningOp()) {
+    auto moved = pullThrough(op, point, simplifier);
+    if (!moved)
+      break;
+    std::tie(source, point) = *moved;
+    if (simplifier.simplify(linearize(point, getDims(source.getType()), context)) == inOrder)
+      return skipIdleViews(source);
+  }
+  return value;
 }
 
 std::optional<Point> pushThrough(Operation *op, unsigned operand, ArrayRef<AffineExpr> point,

@@ -38,10 +38,17 @@ Point reshapePoint(llvm::ArrayRef<mlir::AffineExpr> point, llvm::ArrayRef<mlir::
 mlir::AffineExpr linearize(llvm::ArrayRef<mlir::AffineExpr> point, llvm::ArrayRef<mlir::AffineExpr> sizes,
                            mlir::MLIRContext *context);
 
+/// What `value` is a reshape of: both have the same elements in the same row-major order, so that an element's address is
+/// known from the shape of either.
+mlir::Value skipReshapes(mlir::Value value);
+
 /// The input and its point when `op` only moves elements one to one or repeats them (permute, reshape, broadcast,
 /// slice, reverse, assert_dim); nullopt for other ops.
 std::optional<std::pair<mlir::Value, Point>> pullThrough(mlir::Operation *op, llvm::ArrayRef<mlir::AffineExpr> point,
                                                          const IndexSimplifier &simplifier);
+
+/// The furthest value behind the views before `value` that has each element of it at the same address.
+mlir::Value skipIdleViews(mlir::Value value);
 
 /// Point of `op`'s result for a point of its operand `operand`, when the op keeps every element of that operand exactly
 /// once (permute, reshape, a map that reads it through a permutation); nullopt otherwise.

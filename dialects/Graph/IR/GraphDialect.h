@@ -16,4 +16,9 @@
 
 #include "dialects/Graph/IR/Dims.h"
 
+namespace tenon::graph {
+/// On an argument or result of a function: its last dimension of 2 holds the parts of what the user knows as complex.
+inline constexpr llvm::StringLiteral kComplexPair = "graph.complex";
+} // namespace tenon::graph
+
 #endif

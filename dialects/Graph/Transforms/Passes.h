@@ -3,6 +3,7 @@
 #define TENON_DIALECTS_GRAPH_TRANSFORMS_PASSES_H
 
 #include "dialects/Graph/IR/GraphDialect.h"
+#include "mlir/Dialect/Complex/IR/Complex.h"
 
 namespace tenon::graph {
 #define GEN_PASS_DECL

@@ -12,7 +12,7 @@ def SinkPermutesPass : Pass<"tenon-graph-sink-permutes"> {
 
     Requires: any graph-level IR.
     Guarantees: a map, reduction, concatenation or padding does not have all its full-size inputs permuted in the same
-    way; a contraction reads no permuted operand; a permute that moves only sizes of 1 is a reshape.
+    way; a contraction reads no permuted operand, and none that is repeated along a batch dimension; a permute that moves only sizes of 1 is a reshape.
 
     ```mlir
     %1 = graph.permute %0 order [1, 0] : tensor<2x3xf32>
@@ -44,6 +44,28 @@ def DecomposeContractsPass : Pass<"tenon-graph-decompose-contracts"> {
     ```
   }];
   let dependentDialects = ["::tenon::graph::GraphDialect"];
+}
+
+def SplitComplexPass : Pass<"tenon-graph-split-complex", "::mlir::ModuleOp"> {
+  let summary = "Turns complex tensors into pairs of real ones.";
+  let description = [{
+    Why: kernels know real numbers; as pairs, complex ones take part in fusion, derivatives and layouts like others.
+
+    Requires: any graph-level IR.
+    Guarantees: no value is complex. Complex arguments and results of functions are real ones with a last dimension of
+    2, marked `graph.complex`; so are weights and variables.
+
+    ```mlir
+    func.func @f(%x: tensor<4xcomplex<f32>>) -> tensor<4xf32> {
+      %0 = graph.map ins(%x : tensor<4xcomplex<f32>>) … { … complex.abs … }
+    // becomes
+    func.func @f(%x: tensor<4x2xf32> {graph.complex}) -> tensor<4xf32> {
+      %0 = graph.slice %x offsets <[0, 0]> …
+      %1 = graph.slice %x offsets <[0, 1]> …
+      %2 = graph.map ins(%0, %1 : tensor<4xf32>, tensor<4xf32>) …
+    ```
+  }];
+  let dependentDialects = ["::tenon::graph::GraphDialect", "::mlir::complex::ComplexDialect"];
 }
 
 #endif

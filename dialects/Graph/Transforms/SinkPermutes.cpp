@@ -112,6 +112,51 @@ struct AbsorbPermuteIntoContract final : OpRewritePattern<ContractOp> {
   }
 };
 
+/// contract(broadcast(x)) -> contract(x) where x is repeated along a dimension that the other operand has as well: it
+/// is then one of the other operand alone, and a batch of products becomes a single one.
+struct AbsorbBroadcastIntoContract final : OpRewritePattern<ContractOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ContractOp op, PatternRewriter &rewriter) const override {
+    for (unsigned i : {0u, 1u}) {
+      auto broadcast = op->getOperand(i).getDefiningOp<BroadcastOp>();
+      if (!broadcast)
+        continue;
+      Dims in = getDims(broadcast.getInput().getType()), out = getDims(broadcast.getType());
+      SmallVector<AffineExpr> kept(out.size()); // of x, by dimension of the broadcast
+      for (auto [size, dim] : llvm::zip(in, broadcast.getDims()))
+        if (size == out[dim])
+          kept[dim] = size;
+      auto isIn = [&](unsigned number, AffineExpr dim) { return llvm::is_contained(op.getMap(number).getResults(), dim); };
+      // The other operand gets dimensions of its own; it can have many only when it is not the one of the columns.
+      ArrayRef<AffineExpr> order = op.getMap(2).getResults();
+      bool fits = !order.empty() && isIn(i, order.back()) && !isIn(1 - i, order.back());
+      SmallVector<AffineExpr> results;
+      for (auto [dim, expr] : llvm::enumerate(op.getMap(i).getResults())) {
+        if (kept[dim])
+          results.push_back(expr);
+        else
+          fits &= isIn(1 - i, expr) && isIn(2, expr);
+      }
+      if (!fits)
+        continue;
+      Dims sizes;
+      for (AffineExpr size : kept)
+        if (size)
+          sizes.push_back(size);
+      Value source = broadcast.getInput();
+      Type type = makeTensorType(sizes, getElementTypeOrSelf(source.getType()));
+      if (source.getType() != type)
+        source = ReshapeOp::create(rewriter, op.getLoc(), type, source);
+      SmallVector<AffineMap> maps{op.getMap(0), op.getMap(1), op.getMap(2)};
+      maps[i] = AffineMap::get(maps[i].getNumDims(), 0, results, op.getContext());
+      rewriter.replaceOpWithNewOp<ContractOp>(op, op.getType(), i == 0 ? source : op.getLhs(),
+                                              i == 1 ? source : op.getRhs(), rewriter.getAffineMapArrayAttr(maps));
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no operand is a broadcast that can be left out");
+  }
+};
+
 /// reduce(permute(x)) -> permute(reduce(x)).
 struct SinkPermuteBelowReduce final : OpRewritePattern<ReduceOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -192,7 +237,7 @@ struct SinkPermutesPass final : graph::impl::SinkPermutesPassBase<SinkPermutesPa
   using SinkPermutesPassBase::SinkPermutesPassBase;
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<SinkPermuteBelowMap, UnitPermuteToReshape, AbsorbPermuteIntoContract, SinkPermuteBelowReduce,
+    patterns.add<SinkPermuteBelowMap, UnitPermuteToReshape, AbsorbPermuteIntoContract, AbsorbBroadcastIntoContract, SinkPermuteBelowReduce,
                  SinkPermuteBelowConcat, SinkPermuteBelowPad>(&getContext());
     MapOp::getCanonicalizationPatterns(patterns, &getContext()); // a map that absorbs a permute may then be sunk below
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

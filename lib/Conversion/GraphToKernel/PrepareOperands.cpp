@@ -1,5 +1,6 @@
 //===- PrepareOperands.cpp - operands in an order that roots can read -----===//
 #include "PrepareOperands.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -13,8 +14,9 @@ static bool isView(Operation *op) {
 /// The address of `value` at `point` in the buffer behind the views before it.
 static AffineExpr addressOf(Value value, Point point, const IndexSimplifier &simplifier) {
   while (Operation *op = value.getDefiningOp()) {
-    if (!isView(op))
-      break;
+    Operation *source = skipReshapes(value).getDefiningOp();
+    if (!isView(op) || !source || !isView(source))
+      break; // the rest of the way, if any, leaves addresses as they are
     auto moved = pullThrough(op, point, simplifier);
     value = moved->first;
     point = moved->second;
@@ -100,30 +102,13 @@ static AffineMap makeReadable(Operation *op, unsigned number, AffineMap map, Arr
 }
 
 static void prepareContract(ContractOp op) {
-  unsigned rank = op.getMap(0).getNumDims();
-  SmallVector<AffineExpr> sizes(rank);
-  SmallVector<bool> in[3];
-  Value tensors[] = {op.getLhs(), op.getRhs(), op.getResult()};
-  for (int i = 0; i < 3; ++i) {
-    in[i].assign(rank, false);
-    for (auto [d, expr] : llvm::enumerate(op.getMap(i).getResults())) {
-      unsigned position = cast<AffineDimExpr>(expr).getPosition();
-      in[i][position] = true;
-      sizes[position] = getDim(tensors[i].getType(), d);
-    }
-  }
-  unsigned summed = 0, columns = 0;
-  for (unsigned d = 0; d < rank; ++d)
-    if (!in[2][d])
-      summed = d;
-  for (AffineExpr expr : op.getMap(2).getResults()) {
-    unsigned d = cast<AffineDimExpr>(expr).getPosition();
-    if (in[0][d] != in[1][d])
-      columns = d;
-  }
+  cpu::ContractShape shape = cpu::ContractShape::analyze(op);
+  ArrayRef<AffineExpr> sizes = shape.sizes;
+  Value tensors[] = {op.getLhs(), op.getRhs()};
+  unsigned summed = shape.k.empty() ? 0 : shape.k[0], columns = shape.n.empty() ? 0 : shape.n[0];
   SmallVector<AffineMap> maps{op.getMap(0), op.getMap(1), op.getMap(2)};
   for (unsigned i : {0u, 1u}) {
-    bool isB = in[i][columns];
+    bool isB = i == shape.b;
     if (isB && tensors[i].getDefiningOp<UseWeightOp>())
       continue; // stored the way the kernel wants it
     OperandNeeds needs{{summed}, isB ? std::optional<unsigned>(columns) : std::nullopt};
@@ -142,11 +127,25 @@ static void prepareAttention(AttentionOp op) {
   }
 }
 
+/// Lanes run along channels, which come last.
+static void prepareWindow(ReduceWindowOp op) {
+  Dims sizes = getDims(op.getInput().getType());
+  unsigned last = sizes.size() - 1;
+  makeReadable(op, 0, AffineMap::getMultiDimIdentityMap(sizes.size(), op.getContext()), sizes, {{last}, last});
+}
+
 /// Channels last means just that in memory: an input that is moved on the way is moved into a buffer.
-static void prepareWindowed(Operation *op) {
-  unsigned rank = cast<RankedTensorType>(op->getOperand(0).getType()).getRank();
-  Dims sizes = getDims(op->getOperand(0).getType());
-  makeReadable(op, 0, AffineMap::getMultiDimIdentityMap(rank, op->getContext()), sizes, {{rank - 1}, rank - 1});
+static void prepareConv(ConvOp op) {
+  Dims sizes = getDims(op.getInput().getType());
+  IndexSimplifier simplifier(sizes);
+  Point point = identityPoint(sizes.size(), op->getContext());
+  AffineExpr inOrder = linearize(point, sizes, op->getContext());
+  while (addressOf(op.getInput(), point, simplifier) != inOrder) {
+    Operation *move = nearestMove(op.getInput());
+    if (!move)
+      return; // only reshapes are left: those keep the order
+    move->setAttr(kMaterialize, UnitAttr::get(op->getContext()));
+  }
 }
 
 /// A loop names the weights it reads itself, so that its kernels can have them in the layout they want.
@@ -173,7 +172,9 @@ void tenon::prepareOperands(Block &block) {
       prepareContract(contract);
     else if (auto attention = dyn_cast<AttentionOp>(op))
       prepareAttention(attention);
-    else if (isa<ConvOp, ReduceWindowOp>(op))
-      prepareWindowed(&op);
+    else if (auto window = dyn_cast<ReduceWindowOp>(op))
+      prepareWindow(window);
+    else if (auto conv = dyn_cast<ConvOp>(op))
+      prepareConv(conv);
   }
 }

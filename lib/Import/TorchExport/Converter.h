@@ -89,7 +89,8 @@ void populateControl(ConverterTable &table);
 void populateVmap(ConverterTable &table);
 void populateResampling(ConverterTable &table);
 void populateFourier(ConverterTable &table);
-void populateTraining(ConverterTable &table);
+void populateGradients(ConverterTable &table);
+void populatePointwiseGradients(ConverterTable &table);
 const ConverterTable &converterTable();
 
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a

@@ -25,15 +25,7 @@ Tensor toChannelsFirst(Op &op, Tensor x) {
   return op.permute(x, order);
 }
 
-namespace {
-/// The numbers of a convolution, one per spatial dimension.
-struct Geometry {
-  SmallVector<int64_t> strides, low, high, dilations, inputDilation;
-  int64_t groups = 1;
-};
-} // namespace
-
-static Tensor convolve(Op &op, Tensor x, Tensor filter, Tensor bias, const Geometry &g) {
+Tensor convolve(Op &op, Tensor x, Tensor filter, Tensor bias, const ConvGeometry &g) {
   int64_t spatial = x.rank() - 2;
   x = toChannelsLast(op, x);
   Dims in = x.dims(), window = filter.dims(), dims{in[0]};
@@ -57,8 +49,7 @@ static Tensor convolve(Op &op, Tensor x, Tensor filter, Tensor bias, const Geome
   return toChannelsFirst(op, y);
 }
 
-/// [C, O / groups, window] of a transposed convolution as [O, C / groups, window], window reversed.
-static Tensor transposeFilter(Op &op, Tensor filter, int64_t groups) {
+Tensor transposeFilter(Op &op, Tensor filter, int64_t groups) {
   Dims dims = filter.dims(), split = dims, merged = dims;
   split[0] = dims[0].floorDiv(groups);
   split.insert(split.begin(), op.constant(groups));
@@ -83,7 +74,7 @@ static LogicalResult convertConvolution(Op &op, std::optional<bool> known) {
   bool isSingle = x.rank() == spatial + 1;
   if (isSingle)
     x = op.unsqueeze(x, 0);
-  Geometry g;
+  ConvGeometry g;
   g.groups = op.integer("groups", 1);
   g.strides = op.integersOf("stride", spatial, 1);
   g.dilations = op.integersOf("dilation", spatial, 1);

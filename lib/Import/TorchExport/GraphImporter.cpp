@@ -30,7 +30,8 @@ const ConverterTable &converterTable() {
     populateVmap(t);
     populateResampling(t);
     populateFourier(t);
-    populateTraining(t);
+    populateGradients(t);
+    populatePointwiseGradients(t);
     return t;
   }();
   return table;

@@ -1,4 +1,5 @@
 // Pooling: reduce_window on channels-last tensors; adaptive means as contractions with averaging matrices.
+#include "Pooling.h"
 #include "Convolution.h"
 #include "Reduction.h"
 
@@ -8,17 +9,10 @@ using tenon::graph::ReduceKind;
 
 namespace tenon::torch_export {
 
-namespace {
-struct Windows {
-  SmallVector<int64_t> size, strides, padding, dilations;
-  Dims results; ///< spatial sizes of the result
-};
-} // namespace
-
 /// Reads kernel_size and its relatives; `x` is [N, C, spatial…].
-static std::optional<Windows> readWindows(Op &op, Tensor x) {
+static std::optional<PoolWindows> readWindows(Op &op, Tensor x) {
   int64_t spatial = x.rank() - 2;
-  Windows w;
+  PoolWindows w;
   w.size = op.integersOf("kernel_size", spatial, 1);
   w.strides = op.has("stride") && !op.integers("stride", SmallVector<int64_t>()).empty()
                   ? op.integersOf("stride", spatial, 1)
@@ -48,8 +42,7 @@ static std::optional<Windows> readWindows(Op &op, Tensor x) {
   return w;
 }
 
-/// Of [N, spatial…, C].
-static Tensor reduceWindows(Op &op, ReduceKind kind, Tensor x, const Windows &w) {
+Tensor reduceWindows(Op &op, ReduceKind kind, Tensor x, const PoolWindows &w) {
   SmallVector<int64_t> window{1}, strides{1}, low{0}, dilations{1};
   window.append(w.size);
   strides.append(w.strides);
@@ -81,7 +74,7 @@ static Tensor withBatch(Op &op, Tensor x, int64_t spatial, bool &isSingle) {
 //===----------------------------------------------------------------------===//
 
 /// Where the maximum of each window lies in the plane, counted row-major: the windows are read out and searched.
-static Tensor maxPositions(Op &op, Tensor x, const Windows &w) {
+static Tensor maxPositions(Op &op, Tensor x, const PoolWindows &w) {
   int64_t spatial = w.size.size(), rank = x.rank(), taps = 1;
   for (int64_t size : w.size)
     taps *= size;
@@ -135,7 +128,7 @@ static Convert maxPool(int64_t spatial) {
     Tensor x = withBatch(op, op.tensor("self"), spatial, isSingle);
     if (op.isBad())
       return failure();
-    std::optional<Windows> w = readWindows(op, x);
+    std::optional<PoolWindows> w = readWindows(op, x);
     if (!w)
       return failure();
     Tensor y = toChannelsFirst(op, reduceWindows(op, ReduceKind::Max, toChannelsLast(op, x), *w));
@@ -150,8 +143,7 @@ static Convert maxPool(int64_t spatial) {
 // Means
 //===----------------------------------------------------------------------===//
 
-/// Elements under the window at the current position of a body, which the divisor is.
-static Value countCovered(Op &op, Scalars &floats, Tensor x, const Windows &w, bool countsPadding) {
+Value countCovered(Op &op, Scalars &floats, Tensor x, const PoolWindows &w, bool countsPadding) {
   Scalars s(floats.b, floats.loc, ScalarType::Long);
   Value count = s.integer(1);
   for (size_t i = 0; i < w.size.size(); ++i) {
@@ -173,7 +165,7 @@ static Convert averagePool(int64_t spatial) {
     Tensor x = withBatch(op, op.tensor("self"), spatial, isSingle);
     if (op.isBad())
       return failure();
-    std::optional<Windows> w = readWindows(op, x);
+    std::optional<PoolWindows> w = readWindows(op, x);
     if (!w)
       return failure();
     bool countsPadding = op.flag("count_include_pad", true), isCeil = op.flag("ceil_mode", false);
@@ -214,27 +206,33 @@ static std::optional<Dims> readOutputSize(Op &op, Tensor x, int64_t spatial) {
   return wanted;
 }
 
-/// Averages one dimension by a matrix [out, in]: row i weighs floor(i * in / out) … ceil((i + 1) * in / out) equally.
-static Tensor averageAlong(Op &op, Tensor x, int64_t dim, AffineExpr out) {
-  AffineExpr in = x.dim(dim);
-  Tensor matrix = op.generate(
-      x.dtype, ScalarType::Long, {out, in},
+Tensor averagingMatrix(Op &op, ScalarType type, AffineExpr in, AffineExpr out) {
+  return op.generate(
+      type, ScalarType::Long, {out, in},
       [&](Scalars &s, ValueRange) {
         Value i = op.index(s, 0), j = op.index(s, 1), n = op.sizeValue(s, in), m = op.sizeValue(s, out),
               one = s.integer(1);
         Value begin = s.truncDiv(s.mul(i, n), m);
         Value end = s.truncDiv(s.sub(s.add(s.mul(s.add(i, one), n), m), one), m);
         Value isInside = s.both(s.compare(Compare::Ge, j, begin), s.compare(Compare::Lt, j, end));
-        Scalars f(s.b, s.loc, x.dtype);
-        Value weight = f.div(f.number(1), s.convert(s.sub(end, begin), ScalarType::Long, x.dtype));
+        Scalars f(s.b, s.loc, type);
+        Value weight = f.div(f.number(1), s.convert(s.sub(end, begin), ScalarType::Long, type));
         return f.select(isInside, weight, f.number(0));
       },
-      x.dtype);
-  std::string spec = StringRef("abcdefg").take_front(x.rank()).str(), result = spec;
-  std::string matrixSpec = {'z', spec[dim]};
+      type);
+}
+
+static Tensor multiplyAlong(Op &op, Tensor x, int64_t dim, Tensor matrix, bool isTransposed) {
+  if (!x || !matrix)
+    return {};
+  std::string spec = StringRef("abcdefghij").take_front(x.rank()).str(), result = spec;
   result[dim] = 'z';
+  std::string matrixSpec = isTransposed ? std::string{spec[dim], 'z'} : std::string{'z', spec[dim]};
   return op.contract(x, spec, matrix, matrixSpec, result);
 }
+
+Tensor applyMatrix(Op &op, Tensor x, int64_t dim, Tensor matrix) { return multiplyAlong(op, x, dim, matrix, false); }
+Tensor applyTransposed(Op &op, Tensor x, int64_t dim, Tensor matrix) { return multiplyAlong(op, x, dim, matrix, true); }
 
 static Convert adaptiveAveragePool(int64_t spatial) {
   return [spatial](Op &op) {
@@ -251,7 +249,7 @@ static Convert adaptiveAveragePool(int64_t spatial) {
         whole.push_back(i + 2);
     if (!whole.empty())
       y = finishDims(op, meanOver(op, y, whole), whole, x.rank(), true);
-    Windows w;
+    PoolWindows w;
     bool isRegular = true;
     for (int64_t i = 0; i < spatial; ++i) {
       std::optional<int64_t> in = graph::asConstant(y.dim(i + 2)), out = graph::asConstant((*wanted)[i]);
@@ -273,7 +271,7 @@ static Convert adaptiveAveragePool(int64_t spatial) {
     } else if (!isRegular) {
       for (int64_t i = 0; i < spatial; ++i)
         if (y && y.dim(i + 2) != (*wanted)[i])
-          y = averageAlong(op, y, i + 2, (*wanted)[i]);
+          y = applyMatrix(op, y, i + 2, averagingMatrix(op, y.dtype, y.dim(i + 2), (*wanted)[i]));
     }
     y = op.convert(y, type);
     return op.finish(isSingle ? op.squeeze(y, {0}) : y);

@@ -1,5 +1,5 @@
 // Interpolation and sampling of images: gathers at computed positions, weighed by position.
-#include "Converter.h"
+#include "Pooling.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -100,9 +100,8 @@ static Tensor resample(Op &op, Tensor x, const Axis &axis, Filter filter) {
   });
 }
 
-/// Antialiased: a matrix [out, in] of normalized weights per dimension, as the window grows with the scale.
-static Tensor resampleSmooth(Op &op, Tensor x, const Axis &axis, Filter filter) {
-  ScalarType type = x.dtype;
+/// Antialiased: a matrix [out, in] of normalized weights, as the window grows with the scale.
+static Tensor smoothMatrix(Op &op, ScalarType type, const Axis &axis, Filter filter) {
   bool isCubic = filter == Filter::Cubic;
   Tensor raw = op.generate(type, type, {axis.out, axis.in}, [&](Scalars &s, ValueRange) -> Value {
     Value in = op.sizeValue(s, axis.in), out = op.sizeValue(s, axis.out), one = s.number(1), half = s.number(0.5),
@@ -130,12 +129,25 @@ static Tensor resampleSmooth(Op &op, Tensor x, const Axis &axis, Filter filter) 
     return s.select(isInside, weight, zero);
   });
   Tensor total = op.reduce(graph::ReduceKind::Sum, raw, {1});
-  Tensor matrix =
-      op.map(type, type, {raw, Operand(total, {0})}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
-  std::string spec = StringRef("abcdefg").take_front(x.rank()).str(), result = spec;
-  std::string matrixSpec = {'z', spec[axis.dim]};
-  result[axis.dim] = 'z';
-  return op.contract(x, spec, matrix, matrixSpec, result);
+  return op.map(type, type, {raw, Operand(total, {0})}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+}
+
+/// What the operators of a family say about their scales.
+static SmallVector<double> readScales(Op &op, int64_t spatial) {
+  SmallVector<double> scales(spatial, 0);
+  static constexpr StringLiteral names[] = {"scales_d", "scales_h", "scales_w"};
+  if (op.has("scale_factors")) {
+    auto given = op.node.arg("scale_factors").as<std::vector<double>>();
+    if (given && given->size() == static_cast<size_t>(spatial))
+      scales.assign(given->begin(), given->end());
+    return scales;
+  }
+  for (int64_t i = 0; i < spatial; ++i)
+    if (StringRef name = names[3 - spatial + i]; op.has(name))
+      scales[i] = op.number(name);
+  if (op.has("scales"))
+    scales[0] = op.number("scales");
+  return scales;
 }
 
 static Convert upsample(Filter filter, int64_t spatial, bool isSmooth) {
@@ -146,19 +158,7 @@ static Convert upsample(Filter filter, int64_t spatial, bool isSmooth) {
     std::optional<Dims> dims = op.resultDims();
     if (!dims || llvm::is_contained(*dims, AffineExpr()))
       return op.unsupported("to a size that is known only when the model runs");
-    SmallVector<double> scales(spatial, 0);
-    static constexpr StringLiteral names[] = {"scales_d", "scales_h", "scales_w"};
-    if (op.has("scale_factors")) {
-      auto given = op.node.arg("scale_factors").as<std::vector<double>>();
-      if (given && given->size() == static_cast<size_t>(spatial))
-        scales.assign(given->begin(), given->end());
-    } else {
-      for (int64_t i = 0; i < spatial; ++i)
-        if (StringRef name = names[3 - spatial + i]; op.has(name))
-          scales[i] = op.number(name);
-      if (op.has("scales"))
-        scales[0] = op.number("scales");
-    }
+    SmallVector<double> scales = readScales(op, spatial);
     bool aligns = op.flag("align_corners", false);
     ScalarType type = x.dtype, work = isFloating(type) ? computeType(type) : type;
     bool isNearest = filter == Filter::Nearest || filter == Filter::NearestExact;
@@ -167,12 +167,39 @@ static Convert upsample(Filter filter, int64_t spatial, bool isSmooth) {
       Axis axis{i + 2, y.dim(i + 2), (*dims)[i + 2], scales[i], aligns};
       if (axis.in == axis.out)
         continue;
-      y = isSmooth ? resampleSmooth(op, y, axis, filter) : resample(op, y, axis, filter);
+      y = isSmooth ? applyMatrix(op, y, axis.dim, smoothMatrix(op, y.dtype, axis, filter)) : resample(op, y, axis, filter);
     }
     if (y && !isNearest && isIntegral(type))
       y = op.map(type, y.dtype, {y}, [](Scalars &s, ValueRange v) {
         return s.min(s.max(s.make<math::RoundEvenOp>(v[0]), s.number(0)), s.number(255));
       });
+    return op.finish(op.convert(y, type));
+  };
+}
+
+/// The gradient goes back through the transposed matrix of each dimension, which is what resampling makes of the
+/// identity.
+static Convert upsampleBackward(Filter filter, int64_t spatial, bool isSmooth) {
+  return [=](Op &op) -> LogicalResult {
+    Tensor grad = op.tensor("grad_output");
+    Dims dims = op.sizes("input_size");
+    SmallVector<double> scales = readScales(op, spatial);
+    bool aligns = op.flag("align_corners", false);
+    if (op.isBad() || grad.rank() != spatial + 2 || dims.size() != static_cast<size_t>(spatial + 2))
+      return op.isBad() ? failure() : op.error("has a gradient of rank " + Twine(grad.rank()));
+    ScalarType type = grad.dtype, work = computeType(type);
+    Tensor y = op.convert(grad, work);
+    for (int64_t i = 0; i < spatial && y; ++i) {
+      Axis axis{0, dims[i + 2], y.dim(i + 2), scales[i], aligns};
+      if (axis.in == axis.out)
+        continue;
+      Tensor identity = op.generate(
+          work, ScalarType::Long, {axis.in, axis.in},
+          [&](Scalars &s, ValueRange) { return s.compare(Compare::Eq, op.index(s, 0), op.index(s, 1)); },
+          ScalarType::Bool);
+      Tensor matrix = isSmooth ? smoothMatrix(op, work, axis, filter) : resample(op, identity, axis, filter);
+      y = applyTransposed(op, y, i + 2, matrix);
+    }
     return op.finish(op.convert(y, type));
   };
 }
@@ -273,17 +300,21 @@ static LogicalResult convertGridSample(Op &op) {
 }
 
 void populateResampling(ConverterTable &t) {
+  auto add = [&](StringRef name, Filter filter, int64_t spatial, bool isSmooth) {
+    t[name] = upsample(filter, spatial, isSmooth);
+    t[(name + "_backward").str()] = upsampleBackward(filter, spatial, isSmooth);
+  };
   for (int64_t n = 1; n <= 3; ++n) {
     std::string d = std::to_string(n) + "d";
-    t["aten.upsample_nearest" + d] = upsample(Filter::Nearest, n, false);
-    t["aten._upsample_nearest_exact" + d] = upsample(Filter::NearestExact, n, false);
+    add("aten.upsample_nearest" + d, Filter::Nearest, n, false);
+    add("aten._upsample_nearest_exact" + d, Filter::NearestExact, n, false);
   }
-  t["aten.upsample_linear1d"] = upsample(Filter::Linear, 1, false);
-  t["aten.upsample_bilinear2d"] = upsample(Filter::Linear, 2, false);
-  t["aten.upsample_trilinear3d"] = upsample(Filter::Linear, 3, false);
-  t["aten.upsample_bicubic2d"] = upsample(Filter::Cubic, 2, false);
-  t["aten._upsample_bilinear2d_aa"] = upsample(Filter::Linear, 2, true);
-  t["aten._upsample_bicubic2d_aa"] = upsample(Filter::Cubic, 2, true);
+  add("aten.upsample_linear1d", Filter::Linear, 1, false);
+  add("aten.upsample_bilinear2d", Filter::Linear, 2, false);
+  add("aten.upsample_trilinear3d", Filter::Linear, 3, false);
+  add("aten.upsample_bicubic2d", Filter::Cubic, 2, false);
+  add("aten._upsample_bilinear2d_aa", Filter::Linear, 2, true);
+  add("aten._upsample_bicubic2d_aa", Filter::Cubic, 2, true);
   t["aten.grid_sampler_2d"] = t["aten.grid_sampler"] = convertGridSample;
 }
 

@@ -12,6 +12,15 @@ namespace tenon::cpu {
 /// Columns of a panel: one cache line of f32.
 inline constexpr int64_t kPanelWidth = 16;
 
+/// The roles of a contraction's iteration dimensions. `a` and `b` are operand numbers: A is read by scalars, B by
+/// vectors along `n`.
+struct ContractShape {
+  unsigned a = 0, b = 1;
+  llvm::SmallVector<unsigned> batch, m, n, k;
+  llvm::SmallVector<mlir::AffineExpr> sizes;
+  static ContractShape analyze(graph::ContractOp op);
+};
+
 /// One filter for each channel: lanes run along channels and nothing is summed over them.
 bool isDepthwise(graph::ConvOp op);
 

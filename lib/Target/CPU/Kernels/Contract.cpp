@@ -27,13 +27,21 @@ ContractShape ContractShape::analyze(ContractOp op) {
       sizes[position] = getDim(tensors[i].getType(), d);
     }
   }
-  // Lanes run along the result's innermost dimension; the operand that has it is B.
+  // Lanes run along the result's innermost dimension that is not 1 and that one operand alone has, unless that operand
+  // has another one beside it; this operand is B.
   bool swapped = false;
   for (AffineExpr expr : op.getMap(2).getResults()) {
     unsigned position = cast<AffineDimExpr>(expr).getPosition();
-    if (asConstant(sizes[position]) != 1 || in[0][position] != in[1][position])
-      swapped = in[0][position] && !in[1][position];
+    if (asConstant(sizes[position]) == 1 && in[0][position] != in[1][position])
+      continue;
+    swapped = in[0][position] && !in[1][position];
   }
+  unsigned free[2] = {0, 0};
+  for (unsigned d = 0; d < rank; ++d)
+    for (unsigned i : {0u, 1u})
+      free[i] += in[2][d] && in[i][d] && !in[1 - i][d];
+  if (free[swapped ? 0 : 1] != 1 && free[swapped ? 1 : 0] == 1)
+    swapped = !swapped;
   shape.a = swapped ? 1 : 0;
   shape.b = swapped ? 0 : 1;
   for (unsigned d = 0; d < rank; ++d) {
@@ -150,7 +158,7 @@ LogicalResult ContractKernel::emitBlock(Value batchFlat, Value row, int64_t rows
       at[kDim] = kIndex;
       std::optional<StridedAddress> address =
           resolveStrided(ev, shape.b == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.b, at), kIndex);
-      if (!address || ev.laneStride(address->offset) != 1)
+      if (!address || (ev.laneStride(address->offset) != 1 && asConstant(columnSize) != 1))
         return root.emitOpError("reads its columns in steps that are not uniform");
       micro.b.push_back(e.offsetPointer(bPointer, elementB, ev.index(address->offset)));
       micro.strideB = ev.index(address->stride);

@@ -19,6 +19,8 @@ BlockArgument tenon::cpu::leafOf(Value value) {
 std::optional<StridedAddress> tenon::cpu::resolveStrided(Evaluator &ev, Value value, Point point, AffineExpr k) {
   IndexSimplifier simple = ev.simplifier();
   while (Operation *op = value.getDefiningOp()) {
+    if (isa<BlockArgument>(skipReshapes(value)))
+      break;
     auto moved = pullThrough(op, point, simple);
     if (!moved)
       return std::nullopt;

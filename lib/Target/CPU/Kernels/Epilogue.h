@@ -3,17 +3,9 @@
 #define TENON_LIB_TARGET_CPU_KERNELS_EPILOGUE_H
 
 #include "Emitter.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
 
 namespace tenon::cpu {
-
-/// The roles of a contraction's iteration dimensions. `a` and `b` are operand numbers: A is read by scalars, B by
-/// vectors along `n`.
-struct ContractShape {
-  unsigned a = 0, b = 1;
-  llvm::SmallVector<unsigned> batch, m, n, k;
-  llvm::SmallVector<mlir::AffineExpr> sizes;
-  static ContractShape analyze(graph::ContractOp op);
-};
 
 /// The kernel argument behind a chain of ops that only move elements; null when something is computed.
 mlir::BlockArgument leafOf(mlir::Value value);

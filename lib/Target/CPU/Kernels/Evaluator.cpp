@@ -310,10 +310,17 @@ Value Evaluator::at(Value value, Point point) {
 }
 
 Value Evaluator::compute(Value value, const Point &point) {
-  if (Value pointer = buffers.lookup(value))
-    return load(pointer, cast<RankedTensorType>(value.getType()), point);
-  if (auto argument = dyn_cast<BlockArgument>(value))
-    return load(e.inputPointer(argument.getArgNumber()), cast<RankedTensorType>(value.getType()), point);
+  // Memory is read in the shape at hand, whatever shape it was made in.
+  for (Value source = value;;) {
+    Value pointer = buffers.lookup(source);
+    if (auto argument = dyn_cast<BlockArgument>(source); argument && !pointer)
+      pointer = e.inputPointer(argument.getArgNumber());
+    if (pointer)
+      return load(pointer, cast<RankedTensorType>(value.getType()), point);
+    if (!isa<ReshapeOp, AssertDimOp>(source.getDefiningOp()) || bounds.contains(source.getDefiningOp()->getOperand(0)))
+      break;
+    source = source.getDefiningOp()->getOperand(0);
+  }
   Operation *op = value.getDefiningOp();
   if (auto moved = pullThrough(op, point, simplifier()))
     return at(moved->first, moved->second);

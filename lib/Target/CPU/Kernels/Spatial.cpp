@@ -43,14 +43,7 @@ bool Spatial::hasPlainInput() const {
   return llvm::all_of(inputDilation, [](int64_t d) { return d == 1; });
 }
 
-BlockArgument Spatial::bufferOf(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (!isa<ReshapeOp, AssertDimOp>(op))
-      return {};
-    value = op->getOperand(0);
-  }
-  return cast<BlockArgument>(value);
-}
+BlockArgument Spatial::bufferOf(Value value) { return dyn_cast<BlockArgument>(skipIdleViews(value)); }
 
 Value Spatial::padded(Emitter &e, unsigned d, Value pixel, Value tap) const {
   Value position = e.add(e.mul(pixel, e.i64(strides[d])), e.mul(tap, e.i64(dilations[d])));
