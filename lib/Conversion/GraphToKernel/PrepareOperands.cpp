@@ -149,26 +149,28 @@ static void prepareWindowed(Operation *op) {
   makeReadable(op, 0, AffineMap::getMultiDimIdentityMap(rank, op->getContext()), sizes, {{rank - 1}, rank - 1});
 }
 
-/// A loop names the weights it reads itself, so that its kernels can have them in the layout they want.
-static void sinkWeights(ScanOp op) {
-  Block &body = op.getBody().front();
-  unsigned first = op.getCarry().size() + op.getXs().size();
-  OpBuilder builder = OpBuilder::atBlockBegin(&body);
-  for (unsigned i = op.getCaptures().size(); i-- > 0;) {
-    Operation *def = op.getCaptures()[i].getDefiningOp();
+/// A region names the weights it reads itself, so that its kernels can have them in the layout they want.
+static void sinkWeights(Operation *op) {
+  MutableOperandRange captures = getCaptures(op);
+  for (unsigned i = captures.size(); i-- > 0;) {
+    Operation *def = captures[i].get().getDefiningOp();
     if (!def || !isa<UseWeightOp, ConstantOp>(def))
       continue;
-    Operation *inside = builder.clone(*def);
-    body.getArgument(first + i).replaceAllUsesWith(inside->getResult(0));
-    body.eraseArgument(first + i);
-    op.getCapturesMutable().erase(i);
+    for (Region &region : op->getRegions()) {
+      Block &block = region.front();
+      BlockArgument argument = block.getArgument(block.getNumArguments() - captures.size() + i);
+      if (!argument.use_empty())
+        argument.replaceAllUsesWith(OpBuilder::atBlockBegin(&block).clone(*def)->getResult(0));
+    }
+    eraseCapture(op, i);
+    captures = getCaptures(op);
   }
 }
 
 void tenon::prepareOperands(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (auto scan = dyn_cast<ScanOp>(op))
-      sinkWeights(scan);
+    if (isControlFlow(&op))
+      sinkWeights(&op);
     else if (auto contract = dyn_cast<ContractOp>(op))
       prepareContract(contract);
     else if (auto attention = dyn_cast<AttentionOp>(op))
