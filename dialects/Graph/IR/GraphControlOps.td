@@ -93,7 +93,8 @@ def Graph_WhileOp : Graph_PureOp<"while", [
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$condition, SizedRegion<1>:$body);
   let assemblyFormat = [{
-    `carry` `(` ($carry^ `:` type($carry))? `)` `captures` `(` ($captures^ `:` type($captures))? `)` attr-dict
+    `carry` `(` ($carry^ `:` type($carry))? `)` `captures` `(` ($captures^ `:` type($captures))? `)`
+    attr-dict-with-keyword
     $condition `do` $body
   }];
   let hasVerifier = 1;

@@ -2,6 +2,7 @@
 #include "dialects/Plan/IR/PlanDialect.h"
 
 using namespace mlir;
+using namespace tenon;
 using namespace tenon::plan;
 
 //===----------------------------------------------------------------------===//
