@@ -136,8 +136,11 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
   std::vector<Offset<file::Symbol>> symbols;
   for (Attribute attribute : func.getSymbols()) {
     auto symbol = cast<graph::SymbolAttr>(attribute);
-    symbols.push_back(
-        file::CreateSymbolDirect(builder, symbol.getName().str().c_str(), symbol.getMin(), symbol.getMax()));
+    Offset<file::Dim> bound;
+    if (symbol.isFound())
+      bound = writeDim(builder, symbol.getBound().getExprs()[0]);
+    symbols.push_back(file::CreateSymbolDirect(builder, symbol.getName().str().c_str(), symbol.getMin(),
+                                               symbol.getMax(), /*multiple_of=*/1, bound));
   }
   auto inputs = writePorts(builder, func.getInputs(), "input"),
        outputs = writePorts(builder, func.getOutputs(), "output");

@@ -68,25 +68,57 @@ static void printTiming(const CompileStatistics &statistics, double importSecond
   table.print(llvm::errs());
 }
 
+/// The model's entry, or one for each NAME=MODEL.
+static llvm::Expected<std::vector<EntrySource>> parseEntries(const CompileCommand &command) {
+  auto error = [](const llvm::Twine &text) { return llvm::createStringError(llvm::inconvertibleErrorCode(), text); };
+  std::vector<EntrySource> entries;
+  for (StringRef text : command.entries) {
+    auto [name, path] = text.split('=');
+    bool isNamed = text.contains('=');
+    if (name.empty() || (isNamed && path.empty()) || (isNamed ? !command.model.empty() : command.entries.size() > 1))
+      return error("--entry=" + text + " is not NAME with a model, and not one of several NAME=MODEL without");
+    if (!isNamed && command.model.empty())
+      return error("--entry=" + text + " names no model");
+    for (const EntrySource &other : entries)
+      if (other.name == name)
+        return error("--entry=" + text + " is the second entry of that name");
+    entries.push_back({name.str(), isNamed ? path.str() : command.model});
+  }
+  if (entries.empty() && command.model.empty())
+    return error("no model is given");
+  return entries;
+}
+
 int compile(const CompileCommand &command) {
-  if (llvm::Error error = checkOutput(command.output, command.model))
+  llvm::Expected<std::vector<EntrySource>> entries = parseEntries(command);
+  if (!entries)
+    return fail(entries.takeError());
+  // Without a name, an entry is what the model says.
+  bool isSingle = !command.model.empty();
+  std::string title = isSingle ? command.model : entries->front().path;
+  for (const EntrySource &entry : *entries)
+    if (llvm::Error error = checkOutput(command.output, entry.path))
+      return fail(std::move(error));
+  if (llvm::Error error = checkOutput(command.output, title))
     return fail(std::move(error));
   Context context(command.threads);
   llvm::Expected<CompileOptions> options = makeOptions(command, context.get());
   if (!options)
     return fail(options.takeError());
   Progress progress(!command.quiet);
-  DiagnosticPrinter diagnostics(context.get(), command.model, &progress);
+  DiagnosticPrinter diagnostics(context.get(), title, &progress);
   options->progress = [&](Phase phase, double share) { progress.show(phaseName(phase), share); };
 
   auto start = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   progress.show("import", 0);
   Model model;
-  if (int status = loadModel(command.model, command.entry, context.get(), model)) {
+  int status = isSingle ? loadModel(command.model, entries->empty() ? "main" : entries->front().name, context.get(), model)
+                        : loadEntries(*entries, context.get(), model);
+  if (status) {
     progress.clear();
     if (status == Unsupported || diagnostics.errors() != 0)
-      llvm::errs() << "tenon: error: cannot compile '" << command.model << "'"
+      llvm::errs() << "tenon: error: cannot compile '" << title << "'"
                    << (status == Unsupported ? ": it uses what is not supported" : "") << "\n";
     return status;
   }
@@ -96,7 +128,7 @@ int compile(const CompileCommand &command) {
   progress.clear();
   if (failed(result)) {
     bool isUnsupported = diagnostics.unsupported() != 0;
-    llvm::errs() << "tenon: error: cannot compile '" << command.model << "'"
+    llvm::errs() << "tenon: error: cannot compile '" << title << "'"
                  << (isUnsupported ? ": it uses what is not supported" : "") << "\n";
     return isUnsupported ? Unsupported : Failed;
   }

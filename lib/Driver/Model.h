@@ -44,5 +44,12 @@ struct Model {
 /// Reads a model. Gives `Done`; or, after an error has been printed, `Failed` or `Unsupported`.
 int loadModel(llvm::StringRef path, llvm::StringRef entry, mlir::MLIRContext *context, Model &model);
 
+/// A model that becomes the entry of that name.
+struct EntrySource {
+  std::string name, path;
+};
+/// Reads several models into one module. Weights of equal name and bytes are one, and so are variables of equal name.
+int loadEntries(llvm::ArrayRef<EntrySource> entries, mlir::MLIRContext *context, Model &model);
+
 } // namespace tenon::driver
 #endif

@@ -3,6 +3,7 @@
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include <cmath>
 #include <cstring>
@@ -128,6 +129,32 @@ static llvm::Expected<std::vector<std::pair<unsigned, std::string>>> parseOutput
   return files;
 }
 
+static llvm::Error makeError(const tn_error_t &failure) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), llvm::Twine(failure.message));
+}
+
+static llvm::Error loadState(Program &program, const std::string &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(), path + ": " + buffer.getError().message());
+  tn_error_t failure = TN_ERROR_INIT;
+  if (tn_session_restore(program.sessionHandle(), (*buffer)->getBufferStart(), (*buffer)->getBufferSize(), &failure) !=
+      TN_OK)
+    return makeError(failure);
+  return llvm::Error::success();
+}
+
+static llvm::Error saveState(Program &program, const std::string &path) {
+  std::vector<char> block(tn_session_save_bytes(program.sessionHandle()));
+  tn_error_t failure = TN_ERROR_INIT;
+  if (tn_session_save(program.sessionHandle(), block.data(), block.size(), &failure) != TN_OK)
+    return makeError(failure);
+  return llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+    os.write(block.data(), block.size());
+    return llvm::Error::success();
+  });
+}
+
 int run(const RunCommand &command) {
   Program program;
   if (llvm::Error error = program.open(command.file, command.variant, command.threads))
@@ -145,8 +172,14 @@ int run(const RunCommand &command) {
     return fail(outputs.takeError());
   if (llvm::Error error = program.startSession(command.threads))
     return fail(std::move(error));
+  if (!command.loadState.empty())
+    if (llvm::Error error = loadState(program, command.loadState))
+      return fail(std::move(error));
   if (llvm::Error error = program.call(*inputs, *outputs))
     return fail(std::move(error));
+  if (!command.saveState.empty())
+    if (llvm::Error error = saveState(program, command.saveState))
+      return fail(std::move(error));
   for (const auto &[index, path] : *files)
     if (llvm::Error error = (*outputs)[index].write(path))
       return fail(std::move(error));

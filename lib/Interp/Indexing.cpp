@@ -136,7 +136,34 @@ static Results evaluateScatter(graph::ScatterOp op, Frame &frame) {
   return SmallVector<Tensor, 2>{result};
 }
 
+static Results evaluateNonzero(graph::NonzeroOp op, Frame &frame) {
+  const Tensor &input = frame.get(op.getInput());
+  std::vector<int64_t> rows;
+  int64_t next = 0, count = 0;
+  forEachIndex(input.shape, [&](ArrayRef<int64_t> i) {
+    if (input.ints()[next++] == 0)
+      return;
+    rows.insert(rows.end(), i.begin(), i.end());
+    ++count;
+  });
+  // The size that the result's type names is known from here on; graph.define_size checks it.
+  unsigned symbol = cast<AffineSymbolExpr>(graph::getDim(op.getPositions().getType(), 0)).getPosition();
+  if (frame.symbols.size() <= symbol)
+    frame.symbols.resize(symbol + 1);
+  frame.symbols[symbol] = count;
+  Type i64 = IntegerType::get(op.getContext(), 64);
+  FailureOr<Tensor> positions = frame.make(op, i64, {count, input.rank()});
+  if (failed(positions))
+    return failure();
+  positions->mut<int64_t>() = std::move(rows);
+  Tensor number(i64, {});
+  number.mut<int64_t>()[0] = count;
+  return SmallVector<Tensor, 2>{*positions, number};
+}
+
 Results evaluateIndexing(Operation *op, Frame &frame) {
+  if (auto nonzero = dyn_cast<graph::NonzeroOp>(op))
+    return evaluateNonzero(nonzero, frame);
   if (auto gather = dyn_cast<graph::GatherOp>(op))
     return evaluateGather(gather, frame);
   return evaluateScatter(cast<graph::ScatterOp>(op), frame);

@@ -236,6 +236,71 @@ static Results evaluateScan(graph::ScanOp op, Frame &frame) {
   return results;
 }
 
+/// Binds the captures, the last arguments of a region, to their values outside.
+static void bindCaptures(Operation *op, Block &block, Frame &frame) {
+  OperandRange captures = graph::getCaptures(op);
+  unsigned first = block.getNumArguments() - captures.size();
+  SmallVector<Tensor> values; // all are read before any is bound: binding may move what `get` refers to
+  for (Value v : captures)
+    values.push_back(frame.get(v));
+  for (auto [i, value] : llvm::enumerate(values))
+    frame.values[block.getArgument(first + i)] = value;
+}
+
+static Results evaluateCond(graph::CondOp op, Frame &frame) {
+  bool isTrue = frame.get(op.getPredicate()).ints()[0] != 0;
+  Block &block = (isTrue ? op.getThenBody() : op.getElseBody()).front();
+  bindCaptures(op, block, frame);
+  return evaluateBlock(block, frame);
+}
+
+static Results evaluateWhile(graph::WhileOp op, Frame &frame) {
+  SmallVector<Tensor, 2> carried;
+  for (Value v : op.getCarry())
+    carried.push_back(frame.get(v));
+  Block &condition = op.getCondition().front(), &body = op.getBody().front();
+  for (int64_t step = 0;; ++step) {
+    for (Block *block : {&condition, &body}) {
+      for (auto [i, value] : llvm::enumerate(carried))
+        frame.values[block->getArgument(i)] = value;
+      bindCaptures(op, *block, frame);
+      Results yielded = evaluateBlock(*block, frame);
+      if (failed(yielded))
+        return failure();
+      if (block == &body)
+        carried = *yielded;
+      else if ((*yielded)[0].ints()[0] == 0)
+        return carried;
+    }
+    if (step >= frame.interpreter.maxSteps)
+      return op.emitOpError() << "runs more than " << frame.interpreter.maxSteps << " steps";
+  }
+}
+
+static Results evaluateDefineSize(graph::DefineSizeOp op, Frame &frame) {
+  int64_t value = frame.get(op.getValue()).ints()[0];
+  unsigned position = op.getSymbol();
+  if (frame.symbols.size() <= position)
+    frame.symbols.resize(position + 1);
+  frame.symbols[position] = std::nullopt;
+  auto symbols = op->getParentOfType<func::FuncOp>()->getAttrOfType<ArrayAttr>("graph.symbols");
+  if (symbols && position < symbols.size()) {
+    auto symbol = cast<graph::SymbolAttr>(symbols[position]);
+    int64_t most = symbol.getMax();
+    if (symbol.getBound()) {
+      FailureOr<int64_t> bound = frame.evaluate(op, symbol.getBound().getExprs()[0]);
+      if (failed(bound))
+        return failure();
+      most = std::min(most, *bound);
+    }
+    if (value < symbol.getMin() || value > most)
+      return op.emitOpError() << "gives " << value << " to s" << position << " ('" << symbol.getName()
+                              << "') but it must be in [" << symbol.getMin() << ", " << most << "]";
+  }
+  frame.symbols[position] = value;
+  return SmallVector<Tensor, 2>();
+}
+
 static Results evaluateSize(graph::SizeOp op, Frame &frame) {
   FailureOr<Shape> sizes = frame.evaluate(op, op.getExprs().getExprs());
   FailureOr<Tensor> result = frame.make(op, op.getType());
@@ -275,10 +340,13 @@ static Results evaluateOp(Operation *op, Frame &frame) {
       })
       .Case([&](graph::SizeOp size) { return evaluateSize(size, frame); })
       .Case([&](graph::ScanOp scan) { return evaluateScan(scan, frame); })
+      .Case([&](graph::CondOp cond) { return evaluateCond(cond, frame); })
+      .Case([&](graph::WhileOp loop) { return evaluateWhile(loop, frame); })
+      .Case([&](graph::DefineSizeOp define) { return evaluateDefineSize(define, frame); })
       .Case([&](func::CallOp call) { return evaluateCall(call, frame); })
       .Case<graph::PermuteOp, graph::ReshapeOp, graph::BroadcastOp, graph::SliceOp, graph::InsertSliceOp, graph::PadOp,
             graph::ConcatOp, graph::ReverseOp, graph::AssertDimOp>([&](auto o) { return evaluateLayout(o, frame); })
-      .Case<graph::GatherOp, graph::ScatterOp>([&](auto o) { return evaluateIndexing(o, frame); })
+      .Case<graph::GatherOp, graph::ScatterOp, graph::NonzeroOp>([&](auto o) { return evaluateIndexing(o, frame); })
       .Case<graph::ReduceOp, graph::ArgReduceOp, graph::ReduceWindowOp, graph::CumulateOp, graph::SortOp>(
           [&](auto o) { return evaluateReduction(o, frame); })
       .Case<graph::ContractOp, graph::ConvOp, graph::AttentionOp>([&](auto o) { return evaluateProduct(o, frame); })

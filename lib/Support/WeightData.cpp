@@ -167,6 +167,35 @@ void WeightStore::eraseOwned(StringRef name) {
   owned.erase(name);
 }
 
+Error WeightStore::adopt(StringRef name, WeightStore &other, graph::WeightOp weight) {
+  graph::WeightSourceAttr source = weight.getSource();
+  auto replaceSource = [&](StringRef kind, StringRef path) {
+    weight.setSourceAttr(graph::WeightSourceAttr::get(weight.getContext(), kind, path, source.getOffset(),
+                                                      source.getLength(), source.getValue()));
+  };
+  if (source.getKind() == "file") {
+    if (sys::path::is_absolute(source.getPath()) || baseDirectory == other.baseDirectory)
+      return Error::success();
+    SmallString<256> path(other.baseDirectory);
+    sys::path::append(path, source.getPath());
+    if (std::error_code error = sys::fs::make_absolute(path))
+      return fail("cannot find '" + path + "': " + error.message());
+    replaceSource("file", path);
+    return Error::success();
+  }
+  std::string now = weight.getSymName().str();
+  if (source.getKind() == "splat" || (source.getKind() == "seed" && now == name))
+    return Error::success();
+  weight.setSymName(name); // the other store knows it by this
+  Expected<WeightBytes> bytes = other.read(weight);
+  weight.setSymName(now);
+  if (!bytes)
+    return bytes.takeError();
+  setOwned(now, std::vector<uint8_t>(bytes->get().begin(), bytes->get().end()));
+  replaceSource("owned", "");
+  return Error::success();
+}
+
 Expected<WeightBytes> WeightStore::mapFile(StringRef path) {
   SmallString<256> resolved(path);
   if (!baseDirectory.empty() && !sys::path::is_absolute(path)) {

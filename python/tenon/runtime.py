@@ -91,6 +91,9 @@ def _library():
         "tn_session_close": (p,),
         "tn_session_call": (p, u32, tensors, u32, tensors, u32, error),
         "tn_session_reset": (p, error),
+        "tn_session_save_bytes": (p,),
+        "tn_session_save": (p, c.c_void_p, c.c_size_t, error),
+        "tn_session_restore": (p, c.c_char_p, c.c_size_t, error),
         "tn_session_memory": (p, c.POINTER(_MemoryNeeds)),
     }.items():
         function = getattr(lib, name)
@@ -98,6 +101,7 @@ def _library():
         function.restype = c.c_int
     for name in ("tn_program_close", "tn_program_info", "tn_session_close", "tn_session_memory"):
         getattr(lib, name).restype = None
+    lib.tn_session_save_bytes.restype = c.c_size_t
     return lib
 
 
@@ -193,6 +197,16 @@ class Session:
 
     def reset(self):
         _check(_library().tn_session_reset, self._handle)
+
+    def save(self):
+        """The values of the state, as bytes that `restore` takes, in this or another session of the program."""
+        block = c.create_string_buffer(_library().tn_session_save_bytes(self._handle))
+        _check(_library().tn_session_save, self._handle, block, len(block))
+        return block.raw
+
+    def restore(self, block):
+        """Sets the state to what `save` gave."""
+        _check(_library().tn_session_restore, self._handle, bytes(block), len(block))
 
     def memory(self):
         needs = _sized(_MemoryNeeds)

@@ -10,7 +10,7 @@ using namespace tenon::driver;
 static void addCompile(CLI::App &app, int &status) {
   auto *sub = app.add_subcommand("compile", "Turn a model into a .tenon file");
   auto c = std::make_shared<CompileCommand>();
-  sub->add_option("model", c->model, "Model: .pt2 of torch.export, or .mlir of the graph dialect")->required();
+  sub->add_option("model", c->model, "Model: .pt2 of torch.export, or .mlir of the graph dialect");
   sub->add_option("-o,--output", c->output, "File to write")->required();
   sub->add_option("--target", c->targets,
                   "cpu (this machine), cpu:portable, cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v4; may be repeated")
@@ -19,7 +19,9 @@ static void addCompile(CLI::App &app, int &status) {
   sub->add_option("--stop-after", c->stopAfter, "Write the IR after this phase");
   sub->add_option("--dump-ir", c->dumpIR, "Print the IR after this phase; may be repeated")->allow_extra_args(false);
   sub->add_option("--threads", c->threads, "Threads of the compiler; 0: all");
-  sub->add_option("--entry", c->entry, "Name of the entry point (default: main)");
+  sub->add_option("--entry", c->entries,
+                  "Name of the entry point (default: main); or NAME=MODEL, repeated: several models in one file")
+      ->allow_extra_args(false);
   sub->add_flag("--timing", c->timing, "Print how long each phase took");
   sub->add_flag("-q,--quiet", c->quiet, "No progress");
   sub->callback([c, &status] { status = compile(*c); });
@@ -40,6 +42,8 @@ static void addRun(CLI::App &app, int &status) {
   sub->add_option("file", c->file, "The .tenon file")->required();
   addProgramOptions(sub, *c);
   sub->add_option("--output", c->outputs, "[NAME=]@FILE.npy, in order; none: print a summary")->allow_extra_args(false);
+  sub->add_option("--load-state", c->loadState, "File that an earlier --save-state wrote: what the model's state is");
+  sub->add_option("--save-state", c->saveState, "File to write the model's state to, after the call");
   sub->callback([c, &status] { status = run(*c); });
 }
 

@@ -21,9 +21,25 @@ def Graph_DimsAttr : Graph_Attr<"Dims", "dims", [
 
 def Graph_SymbolAttr : Graph_Attr<"Symbol", "symbol"> {
   let summary = "A symbolic size: its name and its inclusive range.";
-  let parameters = (ins StringRefParameter<"name in the model">:$name, "int64_t":$min, "int64_t":$max);
-  let assemblyFormat = "`<` $name `,` $min `,` $max `>`";
+  let description = [{
+    Inputs show the value of a symbol, except of one with a `bound`: that one depends on data. A `graph.define_size` gives
+    it a value of at most `bound`, one expression over earlier symbols.
+    ```mlir
+    #graph.symbol<"batch", 1, 64>                      // seen in an input
+    #graph.symbol<"found", 0, 4096, bound <[s0 * 8]>>  // found by the call
+    ```
+  }];
+  let parameters = (ins StringRefParameter<"name in the model">:$name, "int64_t":$min, "int64_t":$max,
+                        OptionalParameter<"::tenon::graph::DimsAttr">:$bound);
+  let builders = [AttrBuilder<(ins "::llvm::StringRef":$name, "int64_t":$min, "int64_t":$max), [{
+    return $_get($_ctxt, name, min, max, DimsAttr());
+  }]>];
+  let assemblyFormat = "`<` $name `,` $min `,` $max (`,` `bound` $bound^)? `>`";
   let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Whether its value depends on data, so that a call finds it.
+    bool isFound() const { return static_cast<bool>(getBound()); }
+  }];
 }
 
 def Graph_WeightSourceAttr : Graph_Attr<"WeightSource", "source"> {
@@ -56,5 +72,10 @@ def Graph_ScatterKind : I32EnumAttr<"ScatterKind", "how an update meets what is 
 
 def Graph_ReduceKindAttr : EnumAttr<Graph_Dialect, Graph_ReduceKind, "reduce_kind">;
 def Graph_ScatterKindAttr : EnumAttr<Graph_Dialect, Graph_ScatterKind, "scatter_kind">;
+
+// tensor<i64>, for counts.
+def Graph_Count : Type<CPred<"$_self == ::mlir::RankedTensorType::get({}, ::mlir::IntegerType::get($_self.getContext(), 64))">,
+                       "tensor<i64>", "::mlir::RankedTensorType">,
+                  BuildableType<"::mlir::RankedTensorType::get({}, $_builder.getI64Type())">;
 
 #endif

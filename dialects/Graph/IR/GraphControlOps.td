@@ -1,4 +1,5 @@
-// Control flow with regions of graph ops. Regions are isolated: what they use of outside comes in as `captures`.
+// Control flow with regions of graph ops. Regions are isolated: what they use of outside comes in as `captures`, the last
+// arguments of every region.
 #ifndef TENON_GRAPH_CONTROL_OPS_TD
 #define TENON_GRAPH_CONTROL_OPS_TD
 include "dialects/Graph/IR/GraphAttrs.td"
@@ -28,6 +29,76 @@ def Graph_ScanOp : Graph_PureOp<"scan", [AttrSizedOperandSegments, IsolatedFromA
     `captures` `(` ($captures^ `:` type($captures))? `)` attr-dict `->` `(` type($results) `)` $body
   }];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+}
+
+// tensor<i1>, the one type there is for a decision.
+def Graph_Predicate : Type<CPred<"$_self == ::mlir::RankedTensorType::get({}, ::mlir::IntegerType::get($_self.getContext(), 1))">,
+                           "tensor<i1>", "::mlir::RankedTensorType">,
+                      BuildableType<"::mlir::RankedTensorType::get({}, $_builder.getI1Type())">;
+
+def Graph_CondOp : Graph_PureOp<"cond", [IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
+  let summary = "One of two regions, as a predicate says.";
+  let description = [{
+    Both regions take the captures and yield the results. Only the chosen one is computed. A state that is updated in one
+    region is passed through the other.
+    ```mlir
+    %r = graph.cond %p captures(%x : tensor<4xf32>) -> (tensor<4xf32>) then {
+    ^bb0(%a: tensor<4xf32>):
+      …
+      graph.yield %b : tensor<4xf32>
+    } else {
+    ^bb0(%a: tensor<4xf32>):
+      graph.yield %a : tensor<4xf32>
+    }
+    ```
+    Constraints:
+    * (C1) each region takes the captures' types.
+    * (C2) each region yields the results' types.
+  }];
+  let arguments = (ins Graph_Predicate:$predicate, Variadic<AnyRankedTensor>:$captures);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region SizedRegion<1>:$then_body, SizedRegion<1>:$else_body);
+  let assemblyFormat = [{
+    $predicate `captures` `(` ($captures^ `:` type($captures))? `)` attr-dict (`->` `(` type($results)^ `)`)?
+    `then` $then_body `else` $else_body
+  }];
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+}
+
+def Graph_WhileOp : Graph_PureOp<"while", [
+    AttrSizedOperandSegments, IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">,
+    RangedTypesMatchWith<"results have the types of the carried values", "carry", "results", "$_self">]> {
+  let summary = "A loop that carries values for as long as a condition on them holds.";
+  let description = [{
+    Both regions take the carried values, then the captures. The first yields whether another step follows, the second the
+    next carried values. The results are the last carried values; without any step they are the first.
+    ```mlir
+    %n = graph.while carry(%i : tensor<i64>) captures(%limit : tensor<i64>) {
+    ^bb0(%c: tensor<i64>, %l: tensor<i64>):
+      …
+      graph.yield %goesOn : tensor<i1>
+    } do {
+    ^bb0(%c: tensor<i64>, %l: tensor<i64>):
+      …
+      graph.yield %next : tensor<i64>
+    }
+    ```
+    Constraints:
+    * (C1) each region takes the types of the carried values and of the captures.
+    * (C2) the condition yields one `tensor<i1>`, the body the types of the carried values.
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$carry, Variadic<AnyRankedTensor>:$captures);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region SizedRegion<1>:$condition, SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    `carry` `(` ($carry^ `:` type($carry))? `)` `captures` `(` ($captures^ `:` type($captures))? `)`
+    attr-dict-with-keyword
+    $condition `do` $body
+  }];
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
 }
 
 #endif

@@ -79,7 +79,7 @@ LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
 }
 
 LogicalResult SymbolAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef name, int64_t min,
-                                 int64_t max) {
+                                 int64_t max, DimsAttr) {
   if (min < 0 || max < min)
     return emitError() << "symbol '" << name << "' has range [" << min << ", " << max
                        << "] but needs 0 <= min <= max";
@@ -99,19 +99,68 @@ LogicalResult WeightSourceAttr::verify(function_ref<InFlightDiagnostic()> emitEr
 // Discardable attributes
 //===----------------------------------------------------------------------===//
 
-/// Calls `fn` on every symbol position used by the sizes of `type`.
-static void forEachSymbol(Type type, function_ref<void(unsigned)> fn) {
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  if (!tensor)
-    return;
-  auto dims = dyn_cast_or_null<DimsAttr>(tensor.getEncoding());
-  if (!dims)
-    return;
-  for (AffineExpr expr : dims.getExprs())
+static void forEachSymbol(ArrayRef<AffineExpr> exprs, function_ref<void(unsigned)> fn) {
+  for (AffineExpr expr : exprs)
     expr.walk([&](AffineExpr e) {
       if (auto symbol = dyn_cast<AffineSymbolExpr>(e))
         fn(symbol.getPosition());
     });
+}
+
+void tenon::graph::forEachSymbol(Type type, function_ref<void(unsigned)> fn) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return;
+  auto dims = dyn_cast_or_null<DimsAttr>(tensor.getEncoding());
+  if (dims)
+    ::forEachSymbol(dims.getExprs(), fn);
+}
+
+void tenon::graph::forEachSymbol(Operation *op, function_ref<void(unsigned)> fn) {
+  op->walk([&](Operation *inner) {
+    if (isa<DefineSizeOp>(inner))
+      return;
+    for (NamedAttribute attribute : inner->getAttrs())
+      if (auto dims = dyn_cast<DimsAttr>(attribute.getValue()))
+        ::forEachSymbol(dims.getExprs(), fn);
+    if (!isa<NonzeroOp>(inner)) // it counts before there is a size
+      for (Type type : inner->getResultTypes())
+        forEachSymbol(type, fn);
+    for (Region &region : inner->getRegions())
+      for (Block &block : region)
+        for (Type type : block.getArgumentTypes())
+          forEachSymbol(type, fn);
+  });
+}
+
+/// Symbols with a bound get their values from one op each, the others from inputs.
+static LogicalResult checkFoundSymbols(Operation *op, ArrayAttr symbols) {
+  SmallVector<DefineSizeOp> definitions(symbols.size()); // none for a symbol of a region that is gone
+  for (auto [i, attribute] : llvm::enumerate(symbols)) {
+    DimsAttr bound = cast<SymbolAttr>(attribute).getBound();
+    if (!bound)
+      continue;
+    bool isEarlier = bound.getExprs().size() == 1;
+    ::forEachSymbol(bound.getExprs(), [&](unsigned position) { isEarlier &= position < i; });
+    if (!isEarlier)
+      return op->emitError() << "bound " << bound << " of symbol s" << i
+                             << " must be one expression over the symbols before it";
+  }
+  WalkResult result = op->walk([&](DefineSizeOp define) { // (C3)
+    unsigned position = define.getSymbol();
+    if (position >= symbols.size() || !cast<SymbolAttr>(symbols[position]).isFound()) {
+      define.emitOpError() << "gives a value to s" << position << ", which has no bound in 'graph.symbols'";
+      return WalkResult::interrupt();
+    }
+    if (definitions[position]) {
+      InFlightDiagnostic diag = define.emitOpError() << "gives a value to s" << position << ", which has one";
+      diag.attachNote(definitions[position].getLoc()) << "given here";
+      return WalkResult::interrupt();
+    }
+    definitions[position] = define;
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
 }
 
 LogicalResult GraphDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
@@ -135,7 +184,7 @@ LogicalResult GraphDialect::verifyOperationAttribute(Operation *op, NamedAttribu
   });
   if (tooLarge)
     return op->emitError() << "size uses symbol s" << *tooLarge << " but 'graph.symbols' declares " << symbols.size();
-  return success();
+  return checkFoundSymbols(op, symbols);
 }
 
 LogicalResult GraphDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argIndex,

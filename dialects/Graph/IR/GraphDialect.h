@@ -19,6 +19,19 @@
 namespace tenon::graph {
 /// On an argument or result of a function: its last dimension of 2 holds the parts of what the user knows as complex.
 inline constexpr llvm::StringLiteral kComplexPair = "graph.complex";
+
+/// Whether `op` has regions of graph ops with captures: graph.cond, graph.scan, graph.while.
+bool isControlFlow(mlir::Operation *op);
+/// The captures of such an op: the last arguments of each of its regions.
+mlir::MutableOperandRange getCaptures(mlir::Operation *op);
+/// Removes capture `index`, which no region reads any more.
+void eraseCapture(mlir::Operation *op, unsigned index);
+
+/// Calls `fn` on every symbol position that a size in `type` uses.
+void forEachSymbol(mlir::Type type, llvm::function_ref<void(unsigned)> fn);
+/// Calls `fn` on every symbol position that `op`, or an op inside it, needs the value of. Positions may repeat.
+void forEachSymbol(mlir::Operation *op, llvm::function_ref<void(unsigned)> fn);
+
 } // namespace tenon::graph
 
 #endif

@@ -48,4 +48,24 @@ def Graph_ScatterOp : Graph_PureOp<"scatter", [AllTypesMatch<["dest", "result"]>
   let hasVerifier = 1;
 }
 
+def Graph_NonzeroOp : Graph_PureOp<"nonzero"> {
+  let summary = "Positions of the true elements, in row-major order: a number of rows that depends on data.";
+  let description = [{
+    `positions` has a row of coordinates for each element that is true, `count` their number. The number of rows is a symbol
+    of the function that a `graph.define_size` of `count` gives its value; everything but this op that uses the symbol comes
+    after that.
+    ```mlir
+    %positions, %count = graph.nonzero %mask : tensor<4x4xi1> -> tensor<?x2xi64, #graph.dims<[s0, 2]>>
+    graph.define_size %count is <[s0]> : tensor<i64>
+    ```
+    Constraints:
+    * (C1) the input is of i1, the positions are of i64.
+    * (C2) the positions' sizes are a symbol and the input's rank.
+  }];
+  let arguments = (ins AnyRankedTensor:$input);
+  let results = (outs AnyRankedTensor:$positions, Graph_Count:$count);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($positions)";
+  let hasVerifier = 1;
+}
+
 #endif

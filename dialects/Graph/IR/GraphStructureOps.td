@@ -79,6 +79,27 @@ def Graph_SizeOp : Graph_PureOp<"size"> {
   let hasVerifier = 1;
 }
 
+def Graph_DefineSizeOp : Graph_Op<"define_size"> {
+  let summary = "Gives a symbol whose value depends on data its value.";
+  let description = [{
+    Everything that uses the symbol, except the op that counted it, comes after. A value that is below the symbol's minimum,
+    above its maximum or above its bound is an error at run time.
+    ```mlir
+    graph.define_size %n is <[s1]> : tensor<i64>
+    ```
+    Constraints:
+    * (C1) the expression is one symbol.
+    * (C2) the value is one i64.
+    * (C3) the function declares the symbol with a bound, and nothing else gives it a value.
+  }];
+  let arguments = (ins AnyRankedTensor:$value, Graph_DimsAttr:$expr);
+  let assemblyFormat = "$value `is` $expr attr-dict `:` type($value)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    unsigned getSymbol() { return ::llvm::cast<::mlir::AffineSymbolExpr>(getExpr().getExprs()[0]).getPosition(); }
+  }];
+}
+
 def Graph_YieldOp : Graph_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let summary = "Ends a region of a graph op and hands out its results.";
   let description = [{

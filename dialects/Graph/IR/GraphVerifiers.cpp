@@ -1,5 +1,5 @@
 //===- GraphVerifiers.cpp - what ODS cannot say; (Cn) refers to the .td ---===//
-#include "dialects/Graph/IR/GraphDialect.h"
+#include "dialects/Graph/IR/GraphChecks.h"
 
 using namespace mlir;
 using namespace tenon::graph;
@@ -12,8 +12,7 @@ static std::string str(AffineExpr expr) {
 static Type elementType(Value value) { return getElementTypeOrSelf(value.getType()); }
 static int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
 
-/// A `?` needs an expression, or nobody knows what size it has.
-static LogicalResult checkSizesAreKnown(Operation *op) {
+LogicalResult tenon::graph::checkSizesAreKnown(Operation *op) {
   SmallVector<Type> types(op->getOperandTypes());
   llvm::append_range(types, op->getResultTypes());
   for (Type type : types)
@@ -29,7 +28,7 @@ static LogicalResult checkSameElementType(Operation *op, Value a, Value b) {
   return success();
 }
 
-static LogicalResult checkDims(Operation *op, Value value, ArrayRef<AffineExpr> want) {
+LogicalResult tenon::graph::checkDims(Operation *op, Value value, ArrayRef<AffineExpr> want) {
   Dims have = getDims(value.getType());
   if (have.size() != want.size())
     return op->emitOpError() << "result has rank " << have.size() << " but needs " << want.size();
@@ -117,6 +116,16 @@ LogicalResult SizeOp::verify() {
   int64_t n = getExprs().getExprs().size();
   if (!type.getElementType().isInteger(64) || type.getRank() > 1 || type.getNumElements() != n)
     return emitOpError() << "of " << n << " expressions must give an i64 tensor of " << n << " elements";
+  return success();
+}
+
+LogicalResult DefineSizeOp::verify() {
+  bool isSymbol = getExpr().getExprs().size() == 1 && isa<AffineSymbolExpr>(getExpr().getExprs()[0]); // (C1)
+  if (!isSymbol)
+    return emitOpError() << "gives a value to " << getExpr() << " but must to one symbol";
+  auto type = getValue().getType();
+  if (!type.hasStaticShape() || type.getNumElements() != 1 || !type.getElementType().isInteger(64)) // (C2)
+    return emitOpError() << "value is " << type << " but must be one i64";
   return success();
 }
 
@@ -345,6 +354,20 @@ LogicalResult ScatterOp::verify() {
   return checkCoords(*this, getDest(), getIndices(), getIndexingMaps(), getCoords(), getUpdates());
 }
 
+LogicalResult NonzeroOp::verify() {
+  if (failed(checkSizesAreKnown(*this)))
+    return failure();
+  auto type = cast<RankedTensorType>(getPositions().getType());
+  if (!elementType(getInput()).isInteger(1) || !type.getElementType().isInteger(64)) // (C1)
+    return emitOpError() << "takes " << elementType(getInput()) << " and gives " << type.getElementType()
+                         << " but must take i1 and give i64";
+  if (type.getRank() != 2 || !isa<AffineSymbolExpr>(getDim(type, 0)) || // (C2)
+      asConstant(getDim(type, 1)) != rankOf(getInput()))
+    return emitOpError() << "positions are " << type << " but must be one row of " << rankOf(getInput())
+                         << " for each of a symbol's number";
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Reductions
 //===----------------------------------------------------------------------===//
@@ -495,46 +518,4 @@ LogicalResult AttentionOp::verify() {
       return failure();
   }
   return checkDims(*this, getResult(), {q[0], q[1], q[2], v[3]});
-}
-
-//===----------------------------------------------------------------------===//
-// Control flow
-//===----------------------------------------------------------------------===//
-
-LogicalResult ScanOp::verify() {
-  if (failed(checkSizesAreKnown(*this)))
-    return failure();
-  SmallVector<Type> takes, yields;
-  AffineExpr length;
-  auto sliceOf = [&](Type type) -> Type {
-    Dims dims = getDims(type);
-    if (dims.empty() || (length && length != dims[0]))
-      return {};
-    length = dims[0];
-    return makeTensorType(ArrayRef(dims).drop_front(), getElementTypeOrSelf(type));
-  };
-  for (Type type : getCarry().getTypes()) {
-    takes.push_back(type);
-    yields.push_back(type);
-  }
-  for (Type type : getXs().getTypes())
-    takes.push_back(sliceOf(type));
-  for (Type type : getCaptures().getTypes())
-    takes.push_back(type);
-  if (getResults().size() < getCarry().size())
-    return emitOpError("must give back every carried value");
-  for (Type type : getResults().drop_front(getCarry().size()).getTypes())
-    yields.push_back(sliceOf(type));
-  if (llvm::is_contained(takes, Type()) || llvm::is_contained(yields, Type())) // (C2)
-    return emitOpError("has xs or stacked results that differ in length");
-  if (!length)
-    return emitOpError("has neither xs nor stacked results, so no length");
-  if (TypeRange(takes) != TypeRange(getBody().front().getArgumentTypes())) // (C1)
-    return emitOpError("has a body that does not take the carried values, the slices and the captures");
-  if (TypeRange(yields) != TypeRange(getBody().front().getTerminator()->getOperandTypes())) // (C2)
-    return emitOpError("has a body that does not yield the carried values and the stacked slices");
-  for (auto [carried, result] : llvm::zip(getCarry(), getResults()))
-    if (carried.getType() != result.getType())
-      return emitOpError("must keep the types of carried values");
-  return success();
 }

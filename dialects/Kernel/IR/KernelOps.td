@@ -17,7 +17,8 @@ def Kernel_Dialect : Dialect {
   let description = [{
     A `kernel.func` is one unit of work: graph ops that run together, one grid of tiles, one piece of machine code.
     An entry (`func.func`) at this level holds only `kernel.call`, `graph.reshape` (another view of the same buffer),
-    `graph.constant`, `graph.use_weight`, `graph.scan` over such bodies, and `return`.
+    `graph.constant`, `graph.use_weight`, `graph.define_size`, control flow (`graph.scan`, `graph.cond`, `graph.while`) over such
+    bodies, and `return`.
 
     Attributes of a `kernel.func`:
     * `kernel.layout` on an argument: the layout in which a constant is stored for this kernel.

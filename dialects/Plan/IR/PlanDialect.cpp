@@ -2,6 +2,7 @@
 #include "dialects/Plan/IR/PlanDialect.h"
 
 using namespace mlir;
+using namespace tenon;
 using namespace tenon::plan;
 
 //===----------------------------------------------------------------------===//
@@ -112,6 +113,43 @@ AffineExpr tenon::plan::bufferBytes(Value buffer) {
       .Case([](ChooseOp op) { return bufferBytes(op.getZero()); });
 }
 
+/// The least and the largest value of `expr`, as expressions.
+static std::pair<AffineExpr, AffineExpr> bounds(AffineExpr expr, ArrayAttr symbols) {
+  MLIRContext *context = expr.getContext();
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
+    auto declared = symbol.getPosition() < symbols.size()
+                        ? cast<graph::SymbolAttr>(symbols[symbol.getPosition()])
+                        : graph::SymbolAttr();
+    bool isFound = declared && declared.isFound();
+    return {isFound ? getAffineConstantExpr(declared.getMin(), context) : expr, expr};
+  }
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary)
+    return {expr, expr};
+  auto [leastL, mostL] = bounds(binary.getLHS(), symbols);
+  auto [leastR, mostR] = bounds(binary.getRHS(), symbols);
+  if (leastL == mostL && leastR == mostR)
+    return {expr, expr};
+  switch (expr.getKind()) {
+  case AffineExprKind::Add:
+    return {leastL + leastR, mostL + mostR};
+  case AffineExprKind::Mul: // factors are sizes; a constant one, the last, may be negative
+    if (graph::asConstant(mostR).value_or(0) < 0)
+      return {mostL * mostR, leastL * mostR};
+    return {leastL * leastR, mostL * mostR};
+  case AffineExprKind::FloorDiv:
+    return {leastL.floorDiv(mostR), mostL.floorDiv(leastR)};
+  case AffineExprKind::CeilDiv:
+    return {leastL.ceilDiv(mostR), mostL.ceilDiv(leastR)};
+  default:
+    return {getAffineConstantExpr(0, context), mostR - 1};
+  }
+}
+
+AffineExpr tenon::plan::boundAbove(AffineExpr expr, ArrayAttr symbols) {
+  return graph::normalize(bounds(graph::normalize(expr), symbols).second);
+}
+
 //===----------------------------------------------------------------------===//
 // Verifiers
 //===----------------------------------------------------------------------===//
@@ -134,5 +172,12 @@ LogicalResult CallOp::verify() {
     if ((*pairs)[i] < 0 || (*pairs)[i] >= static_cast<int64_t>(getInputs().size()) || (*pairs)[i + 1] < 0 ||
         (*pairs)[i + 1] >= static_cast<int64_t>(getOutputs().size()))
       return emitOpError() << "'alias' pair (" << (*pairs)[i] << ", " << (*pairs)[i + 1] << ") is out of range";
+  return success();
+}
+
+LogicalResult WhileOp::verify() {
+  auto tests = getCondition().front().getOps<TestOp>(); // (C1)
+  if (!llvm::hasSingleElement(tests) || !isa<TestOp>(getCondition().front().back()))
+    return emitOpError("condition must end in its one 'plan.test'");
   return success();
 }

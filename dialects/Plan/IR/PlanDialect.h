@@ -31,6 +31,9 @@ int64_t elementBytes(mlir::Type elementType);
 mlir::AffineExpr alignUp(mlir::AffineExpr expr);
 /// Inclusive ranges of the function's symbols.
 llvm::SmallVector<std::pair<int64_t, int64_t>> symbolRanges(FuncOp func);
+/// The largest value that `expr` can have while data-dependent symbols are at most what they are in the result: there
+/// they stand for their bounds.
+mlir::AffineExpr boundAbove(mlir::AffineExpr expr, mlir::ArrayAttr symbols);
 /// Bytes that a buffer-valued op stands for; of a choice, those of its first side.
 mlir::AffineExpr bufferBytes(mlir::Value buffer);
 

@@ -267,4 +267,56 @@ def Plan_LoopOp : Plan_Op<"loop", [NoTerminator, SingleBlock]> {
   let assemblyFormat = "`(` custom<Expr>($count) `)` attr-dict-with-keyword $body";
 }
 
+def Plan_IfOp : Plan_Op<"if", [NoTerminator, NoRegionArguments]> {
+  let summary = "Runs one of two regions, as a byte says: the first unless it is 0.";
+  let description = [{
+    ```mlir
+    plan.if %0 then { … } else { … }
+    ```
+  }];
+  let arguments = (ins Plan_BufferType:$predicate);
+  let regions = (region SizedRegion<1>:$then_body, SizedRegion<1>:$else_body);
+  let assemblyFormat = "$predicate attr-dict-with-keyword `then` $then_body `else` $else_body";
+}
+
+def Plan_WhileOp : Plan_Op<"while", [NoTerminator, NoRegionArguments]> {
+  let summary = "Runs its body for as long as a byte is not 0.";
+  let description = [{
+    Before every step, and after the last, `condition` runs; it ends in a `plan.test`. `exit` runs once, at the end. The
+    counter `d<n>`, n the number of loops around, is the number of steps done so far in all three regions.
+    ```mlir
+    plan.while { … plan.test %0 } do { … } exit { … }
+    ```
+    Constraints:
+    * (C1) the last op of `condition` is a `plan.test`, and there is no other.
+  }];
+  let regions = (region SizedRegion<1>:$condition, SizedRegion<1>:$body, SizedRegion<1>:$exit);
+  let assemblyFormat = "$condition `do` $body `exit` $exit attr-dict";
+  let hasVerifier = 1;
+}
+
+def Plan_TestOp : Plan_Op<"test", [HasParent<"WhileOp">]> {
+  let summary = "Ends the condition of a loop: another step follows unless the byte is 0.";
+  let description = [{
+    ```mlir
+    plan.test %0
+    ```
+  }];
+  let arguments = (ins Plan_BufferType:$predicate);
+  let assemblyFormat = "$predicate attr-dict";
+}
+
+def Plan_DefineSizeOp : Plan_Op<"define_size"> {
+  let summary = "Reads the value of a data-dependent symbol; fails the call when it is out of bounds.";
+  let description = [{
+    Expressions of the steps after this one use the value; places in the arena use the symbol's bound.
+    ```mlir
+    plan.define_size 1 from %0 min 0 max 4096 bound s0 * 4 site 2
+    ```
+  }];
+  let arguments = (ins I64Attr:$symbol, Plan_BufferType:$source, I64Attr:$min, I64Attr:$max, Plan_ExprAttr:$bound,
+                       I32Attr:$site);
+  let assemblyFormat = "$symbol `from` $source `min` $min `max` $max `bound` custom<Expr>($bound) `site` $site attr-dict";
+}
+
 #endif

@@ -24,6 +24,7 @@ def Rt_FuncOp : Rt_Op<"func", [Symbol, IsolatedFromAbove]> {
   let summary = "A function of the image.";
   let description = [{
     `run` takes the frame and returns a status; `arena_bytes` and `scratch_bytes` take the symbols and return bytes or -1.
+    Attribute `symbols` is their number, `found_symbols` lists the data-dependent ones.
     ```mlir
     rt.func @main.run role "run" { … rt.return %status : i32 }
     ```
@@ -107,13 +108,50 @@ def Rt_ConstantsOp : Rt_AddressOp<"constants"> {
 def Rt_SymbolOp : Rt_Op<"symbol", [Pure]> {
   let summary = "Value of a symbol of the entry.";
   let description = [{
+    Of a data-dependent one its bound, or with `found` what the call has found.
     ```mlir
     %0 = rt.symbol 0 : i64
+    %1 = rt.symbol 1 found : i64
     ```
   }];
-  let arguments = (ins I64Attr:$index);
+  let arguments = (ins I64Attr:$index, UnitAttr:$found);
   let results = (outs I64:$result);
-  let assemblyFormat = "$index attr-dict `:` type($result)";
+  let assemblyFormat = "$index (`found` $found^)? attr-dict `:` type($result)";
+}
+
+def Rt_FoundOp : Rt_Op<"found"> {
+  let summary = "Records the value of a data-dependent symbol; `tn_frame.found_symbols`.";
+  let description = [{
+    ```mlir
+    rt.found 1 is %n
+    ```
+  }];
+  let arguments = (ins I64Attr:$index, I64:$value);
+  let assemblyFormat = "$index `is` $value attr-dict";
+}
+
+def Rt_LoadOp : Rt_Op<"load"> {
+  let summary = "Reads one number.";
+  let description = [{
+    ```mlir
+    %n = rt.load %0 : !llvm.ptr
+    ```
+  }];
+  let arguments = (ins LLVM_AnyPointer:$source);
+  let results = (outs I64:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source)";
+}
+
+def Rt_TestOp : Rt_Op<"test"> {
+  let summary = "Whether a byte is not 0.";
+  let description = [{
+    ```mlir
+    %p = rt.test %0 : !llvm.ptr
+    ```
+  }];
+  let arguments = (ins LLVM_AnyPointer:$source);
+  let results = (outs I1:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source)";
 }
 
 def Rt_OffsetOp : Rt_Op<"offset", [Pure, AllTypesMatch<["base", "result"]>]> {

@@ -19,7 +19,8 @@ struct CompileCommand {
   std::string emit = "tenon", stopAfter;
   std::vector<std::string> dumpIR;
   unsigned threads = 0; ///< 0: all processors
-  std::string entry = "main";
+  /// "NAME", of the model's entry, or "NAME=MODEL" for each of several
+  std::vector<std::string> entries;
   bool quiet = false, timing = false;
 };
 int compile(const CompileCommand &command);
@@ -42,7 +43,8 @@ struct ProgramOptions {
 };
 
 struct RunCommand : ProgramOptions {
-  std::vector<std::string> outputs; ///< "[NAME=]@FILE.npy"
+  std::vector<std::string> outputs;  ///< "[NAME=]@FILE.npy"
+  std::string loadState, saveState; ///< files of the variables' values, before and after the call
 };
 int run(const RunCommand &command);
 

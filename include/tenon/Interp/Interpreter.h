@@ -41,6 +41,8 @@ public:
 
   /// Largest tensor that may be made, in elements; a larger one is an error.
   int64_t maxElements = int64_t(1) << 28;
+  /// Most steps of one `graph.while`; more is an error.
+  int64_t maxSteps = int64_t(1) << 20;
 
   /// Calls function `entry`. Sizes bind its symbols; `symbols` gives values to those that no input shows, by position
   /// (-1: not given). Checks every size against its expression and range. Emits the reason when it fails.

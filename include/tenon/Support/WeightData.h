@@ -54,6 +54,11 @@ public:
   /// Forgets an owned buffer.
   void eraseOwned(llvm::StringRef name);
 
+  /// Makes `weight`, which was named `name` in `other`, one of this store: takes its bytes over when `other` owns them,
+  /// and makes the path of a file absolute where the stores look in different directories. A weight of a seed keeps its
+  /// bytes by owning them when its name is another now.
+  llvm::Error adopt(llvm::StringRef name, WeightStore &other, graph::WeightOp weight);
+
   /// The bytes of `weight`. Files are mapped once and stay mapped; nothing is copied. Fails when a file cannot be
   /// mapped, when the range does not lie in it, when the length is not that of the type, and for an unknown owned name.
   llvm::Expected<WeightBytes> read(graph::WeightOp weight);

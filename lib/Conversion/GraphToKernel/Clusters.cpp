@@ -11,13 +11,30 @@ static bool isPointwise(Operation *op) {
   return isa<MapOp, PadOp, ConcatOp, InsertSliceOp, GatherOp, PermuteOp, BroadcastOp, SliceOp, ReverseOp>(op);
 }
 
+/// Ops that no kernel computes: they decide what runs, or say how large something is.
+static bool staysAtEntry(Operation *op) { return isControlFlow(op) || isa<AssertDimOp, DefineSizeOp>(op); }
+
 /// Whether the value leaves the block, or enters a loop, as it is or reshaped: it then needs a buffer.
 static bool needsBuffer(Value value) {
   return llvm::any_of(value.getUsers(), [](Operation *user) {
     if (isa<ReshapeOp>(user))
       return needsBuffer(user->getResult(0));
-    return user->hasTrait<OpTrait::IsTerminator>() || isa<ScanOp, AssertDimOp>(user);
+    return user->hasTrait<OpTrait::IsTerminator>() || staysAtEntry(user);
   });
+}
+
+SizeDefinitions::SizeDefinitions(Block &block) {
+  llvm::SmallDenseMap<unsigned, Operation *> definitions;
+  for (Operation &op : block)
+    op.walk([&](DefineSizeOp define) { definitions.try_emplace(define.getSymbol(), &op); });
+  if (definitions.empty())
+    return;
+  for (Operation &op : block)
+    forEachSymbol(&op, [&](unsigned symbol) {
+      Operation *define = definitions.lookup(symbol);
+      if (define && define != &op && !llvm::is_contained(needed[&op], define))
+        needed[&op].push_back(define);
+    });
 }
 
 bool tenon::isInlined(Operation *op) {
@@ -40,17 +57,20 @@ Cluster *Clustering::create(ClusterKind kind, Operation *op) {
 void Clustering::producers(Operation *op, SmallPtrSetImpl<Cluster *> &result) {
   SmallVector<Operation *> work{op};
   llvm::SmallPtrSet<Operation *, 16> seen;
+  auto visit = [&](Operation *def) {
+    if (!def || !seen.insert(def).second)
+      return;
+    if (Cluster *cluster = clusterOf(def))
+      result.insert(cluster);
+    else
+      work.push_back(def);
+  };
   while (!work.empty()) {
     Operation *current = work.pop_back_val();
-    for (Value operand : current->getOperands()) {
-      Operation *def = operand.getDefiningOp();
-      if (!def || !seen.insert(def).second)
-        continue;
-      if (Cluster *cluster = clusterOf(def))
-        result.insert(cluster);
-      else
-        work.push_back(def);
-    }
+    for (Operation *define : sizes.of(current))
+      visit(define);
+    for (Value operand : current->getOperands())
+      visit(operand.getDefiningOp());
   }
 }
 
@@ -115,7 +135,7 @@ void Clustering::growEpilogues() {
     Cluster *cluster = clusters[i].get();
     if (cluster->kind != ClusterKind::Root || cluster->ops.empty() || !cluster->root)
       continue;
-    if (isa<SortOp, ScatterOp>(cluster->root)) // a scatter works in its result's buffer
+    if (isa<SortOp, ScatterOp, NonzeroOp>(cluster->root)) // a scatter works in its result's buffer
       continue;
     Value current = cluster->root->getResult(0);
     while (true) {
@@ -351,7 +371,7 @@ void Clustering::run() {
       create(ClusterKind::Pointwise, &op);
     } else if (isa<ReduceOp>(op)) {
       create(ClusterKind::Rows, &op)->root = &op;
-    } else if (isa<ScanOp, AssertDimOp>(op)) {
+    } else if (staysAtEntry(&op)) {
       create(ClusterKind::Entry, &op);
     } else {
       create(ClusterKind::Root, &op)->root = &op;

@@ -23,10 +23,23 @@ struct Cluster {
 /// Whether an op only moves or makes elements so cheaply that every user computes it anew instead of reading a buffer.
 bool isInlined(mlir::Operation *op);
 
+/// Which ops of a block give the data-dependent sizes that an op of it needs: those come first, though no value says so.
+class SizeDefinitions {
+public:
+  explicit SizeDefinitions(mlir::Block &block);
+  llvm::ArrayRef<mlir::Operation *> of(mlir::Operation *op) const {
+    auto it = needed.find(op);
+    return it == needed.end() ? llvm::ArrayRef<mlir::Operation *>() : llvm::ArrayRef(it->second);
+  }
+
+private:
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Operation *, 1>> needed;
+};
+
 /// The partition of one block's ops into kernels. Inlined ops belong to no cluster.
 class Clustering {
 public:
-  explicit Clustering(mlir::Block &block) : block(block) {}
+  explicit Clustering(mlir::Block &block) : block(block), sizes(block) {}
   void run();
 
   /// Clusters in an order in which each comes after those it reads.
@@ -50,6 +63,7 @@ private:
   bool fitsRows(Cluster *rows, mlir::Operation *op);
 
   mlir::Block &block;
+  SizeDefinitions sizes;
   llvm::SmallVector<std::unique_ptr<Cluster>> clusters;
   llvm::DenseMap<mlir::Operation *, Cluster *> owner;
   llvm::DenseMap<mlir::Operation *, unsigned> order;

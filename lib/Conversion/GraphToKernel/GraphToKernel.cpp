@@ -3,7 +3,6 @@
 #include "tenon/Conversion/GraphToKernel.h"
 #include "Clusters.h"
 #include "PrepareOperands.h"
-#include "mlir/Analysis/TopologicalSortUtils.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 
 using namespace mlir;
@@ -73,6 +72,20 @@ kernel::FuncOp KernelBuilder::share(kernel::FuncOp kernel) {
   return it->second;
 }
 
+/// Notes on a nonzero for how many rows there will be room.
+static void limitRows(NonzeroOp op, Block &block) {
+  Operation *parent = block.getParentOp();
+  auto function = isa<func::FuncOp>(parent) ? cast<func::FuncOp>(parent) : parent->getParentOfType<func::FuncOp>();
+  auto symbols = function->getAttrOfType<ArrayAttr>("graph.symbols");
+  unsigned position = cast<AffineSymbolExpr>(getDim(op.getPositions().getType(), 0)).getPosition();
+  auto symbol = symbols && position < symbols.size() ? cast<SymbolAttr>(symbols[position]) : SymbolAttr();
+  if (!symbol || !symbol.isFound())
+    return;
+  Builder builder(op.getContext());
+  op->setAttr("bound", symbol.getBound());
+  op->setAttr("limit", builder.getI64IntegerAttr(symbol.getMax()));
+}
+
 void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbolCount) {
   llvm::SmallPtrSet<Operation *, 16> members(cluster.ops.begin(), cluster.ops.end());
   // Everything the kernel computes: its ops and the inlined ones before them, in program order.
@@ -123,6 +136,8 @@ void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbo
       clone->setAttr("site", builder.getI64IntegerAttr(sites.size()));
       sites.push_back(builder.getStringAttr("index is outside dimension {1} of size {0}"));
     }
+    if (auto nonzero = dyn_cast<NonzeroOp>(clone))
+      limitRows(nonzero, block);
   }
   SmallVector<Value> returned;
   for (Value result : results)
@@ -158,11 +173,38 @@ void KernelBuilder::eraseDead(Block &block) {
       op.erase();
 }
 
+/// Puts every op behind those whose values and sizes it needs, otherwise as it was.
+static void sortBlock(Block &block) {
+  SizeDefinitions sizes(block);
+  llvm::SmallPtrSet<Operation *, 32> placed;
+  Operation *end = block.getTerminator();
+  SmallVector<Operation *> ops;
+  for (Operation &op : block.without_terminator())
+    ops.push_back(&op);
+  std::function<void(Operation *)> place = [&](Operation *op) {
+    if (!op || op->getBlock() != &block || !placed.insert(op).second)
+      return;
+    if (isInlined(op)) // calls are in order already
+      for (Operation *define : sizes.of(op))
+        place(define);
+    for (Value operand : op->getOperands())
+      place(operand.getDefiningOp());
+    op->moveBefore(end);
+  };
+  // What only names bytes or sizes goes where it is first read.
+  for (Operation *op : ops)
+    if (!isInlined(op))
+      place(op);
+  for (Operation *op : ops)
+    place(op);
+}
+
 void KernelBuilder::formBlock(Block &block, unsigned symbolCount) {
   prepareOperands(block);
   for (Operation &op : block)
-    if (auto scan = dyn_cast<ScanOp>(op))
-      formBlock(scan.getBody().front(), symbolCount);
+    if (isControlFlow(&op))
+      for (Region &region : op.getRegions())
+        formBlock(region.front(), symbolCount);
   Clustering clustering(block);
   clustering.run();
   // Calls are put at the end in order, so each finds its operands already there; entry-level ops move along.
@@ -184,7 +226,7 @@ void KernelBuilder::formBlock(Block &block, unsigned symbolCount) {
   }
   // Leaves and views that calls read must come first; dead ops go.
   eraseDead(block);
-  mlir::sortTopologically(&block);
+  sortBlock(block);
 }
 
 namespace {

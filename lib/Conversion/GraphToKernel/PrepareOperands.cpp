@@ -148,26 +148,71 @@ static void prepareConv(ConvOp op) {
   }
 }
 
-/// A loop names the weights it reads itself, so that its kernels can have them in the layout they want.
-static void sinkWeights(ScanOp op) {
-  Block &body = op.getBody().front();
-  unsigned first = op.getCarry().size() + op.getXs().size();
-  OpBuilder builder = OpBuilder::atBlockBegin(&body);
-  for (unsigned i = op.getCaptures().size(); i-- > 0;) {
-    Operation *def = op.getCaptures()[i].getDefiningOp();
+/// A region names the weights it reads itself, so that its kernels can have them in the layout they want.
+static void sinkWeights(Operation *op) {
+  MutableOperandRange captures = getCaptures(op);
+  for (unsigned i = captures.size(); i-- > 0;) {
+    Operation *def = captures[i].get().getDefiningOp();
     if (!def || !isa<UseWeightOp, ConstantOp>(def))
       continue;
-    Operation *inside = builder.clone(*def);
-    body.getArgument(first + i).replaceAllUsesWith(inside->getResult(0));
-    body.eraseArgument(first + i);
-    op.getCapturesMutable().erase(i);
+    for (Region &region : op->getRegions()) {
+      Block &block = region.front();
+      BlockArgument argument = block.getArgument(block.getNumArguments() - captures.size() + i);
+      if (!argument.use_empty())
+        argument.replaceAllUsesWith(OpBuilder::atBlockBegin(&block).clone(*def)->getResult(0));
+    }
+    eraseCapture(op, i);
+    captures = getCaptures(op);
   }
+}
+
+/// Whether the value is one that is updated over and over: a variable, what a loop carries, or an update of such.
+static bool isUpdated(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+    return !function || function.getArgAttr(argument.getArgNumber(), "graph.state");
+  }
+  return isa<ScatterOp>(value.getDefiningOp());
+}
+
+/// A part written into such a value is a scatter: that can work in the value's own buffer, and writes only the part.
+static void writeInPlace(InsertSliceOp op) {
+  if (!isUpdated(op.getDest()))
+    return;
+  OpBuilder builder(op);
+  Dims sizes = getDims(op.getSource().getType());
+  SmallVector<Value> positions;
+  SmallVector<AffineMap> maps;
+  SmallVector<int64_t> coords;
+  for (auto [d, size, offset, stride] : llvm::enumerate(sizes, op.getOffsets().getExprs(), op.getStrides())) {
+    if (asConstant(offset) == 0 && stride == 1) {
+      coords.push_back(d);
+      continue;
+    }
+    auto body = [&](OpBuilder &b, Location loc, ValueRange) {
+      Type i64 = b.getI64Type();
+      Value i = IndexOp::create(b, loc, i64, b.getI64IntegerAttr(0));
+      Value step = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(stride));
+      Value first = SizeValueOp::create(b, loc, i64, DimsAttr::get(b.getContext(), {offset}));
+      return SmallVector<Value>{arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, i, step), first)};
+    };
+    auto map = MapOp::build(builder, op.getLoc(), makeTensorType({size}, builder.getI64Type()), {}, {}, body);
+    positions.push_back(map.getResult(0));
+    maps.push_back(AffineMap::get(sizes.size(), 0, getAffineDimExpr(d, op.getContext())));
+    coords.push_back(-static_cast<int64_t>(positions.size()));
+  }
+  auto scatter = ScatterOp::create(builder, op.getLoc(), op.getType(), op.getSource(), op.getDest(), positions,
+                                   builder.getAffineMapArrayAttr(maps), coords, ScatterKind::Set);
+  op.getResult().replaceAllUsesWith(scatter.getResult());
+  op.erase();
 }
 
 void tenon::prepareOperands(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (auto scan = dyn_cast<ScanOp>(op))
-      sinkWeights(scan);
+    if (isControlFlow(&op))
+      sinkWeights(&op);
+    else if (auto insert = dyn_cast<InsertSliceOp>(op))
+      writeInPlace(insert);
     else if (auto contract = dyn_cast<ContractOp>(op))
       prepareContract(contract);
     else if (auto attention = dyn_cast<AttentionOp>(op))

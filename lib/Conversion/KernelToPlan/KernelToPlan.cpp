@@ -1,7 +1,6 @@
 //===- KernelToPlan.cpp - kernels in order -> buffers and order -----------===//
 // The half of the conversion that writes the plan; PlanBlocks decides who shares memory.
-#include "tenon/Conversion/KernelToPlan.h"
-#include "PlanBlocks.h"
+#include "EntryWriter.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_CONVERTKERNELTOPLANPASS
@@ -10,116 +9,6 @@ namespace tenon {
 
 using namespace mlir;
 using namespace tenon;
-
-namespace {
-/// Where a value lives: a buffer, or a constant that has none yet, because its layout depends on who reads it.
-struct Place {
-  Value buffer;
-  Operation *constant = nullptr;
-  RankedTensorType type; // of the constant as its reader sees it
-};
-
-/// What lasts across entries: constants, variables, error sites.
-struct ModuleState {
-  ModuleOp module;
-  SymbolTable symbols;
-  OpBuilder builder; // where constants and variables go
-  WeightKeyFn weightKey;
-  llvm::StringMap<plan::ConstantOp> constants;
-  int64_t constantBytes = 0;
-  SmallVector<Attribute> sites;
-  int copiedStates = 0, copies = 0, reused = 0;
-
-  ModuleState(ModuleOp module, const WeightKeyFn &weightKey)
-      : module(module), symbols(module), builder(OpBuilder::atBlockBegin(module.getBody())), weightKey(weightKey) {}
-
-  plan::ConstantOp getConstant(Operation *source, RankedTensorType type, kernel::LayoutAttr layout);
-  int32_t addSite(int32_t code, StringRef message, Location place);
-};
-
-/// Writes one entry.
-class EntryWriter {
-public:
-  EntryWriter(ModuleState &state, func::FuncOp func) : state(state), func(func), builder(func.getContext()) {}
-  LogicalResult run();
-
-private:
-  ModuleState &state;
-  func::FuncOp func;
-  OpBuilder builder;
-  plan::FuncOp out;
-  Block *top = nullptr;
-  int64_t nextId = 0;
-  bool ok = true;
-  llvm::StringMap<Value> weights; // constant -> its address
-  DenseMap<std::pair<int, int64_t>, Value> ports;
-
-  struct Scope {
-    const BlockPlan *plan;
-    explicit Scope(const BlockPlan *plan) : plan(plan) {}
-    DenseMap<Value, Place> places;                                 // of roots whose place is given
-    DenseMap<int, Value> classBuffers;                             // of the others
-    std::function<Value(const BlockPlan::Class &, Location)> home; // buffers of classes that are not in the arena
-  };
-
-  AffineExpr constant(int64_t value) { return getAffineConstantExpr(value, func.getContext()); }
-  Value alloc(Location loc, AffineExpr bytes) {
-    return plan::AllocOp::create(builder, loc, builder.getType<plan::BufferType>(), nextId++, plan::makeExpr(bytes),
-                                 nullptr, nullptr);
-  }
-  Value view(Location loc, Value buffer, AffineExpr offset, AffineExpr bytes) {
-    return plan::ViewOp::create(builder, loc, builder.getType<plan::BufferType>(), buffer, plan::makeExpr(offset),
-                                plan::makeExpr(bytes));
-  }
-  Value choose(Location loc, AffineExpr condition, Value zero, Value other) {
-    return plan::ChooseOp::create(builder, loc, builder.getType<plan::BufferType>(), plan::makeExpr(condition), zero,
-                                  other);
-  }
-  void copy(Location loc, Value source, Value dest, AffineExpr bytes) {
-    if (graph::asConstant(graph::normalize(bytes)) == 0)
-      return;
-    plan::CopyOp::create(builder, loc, source, dest, plan::makeExpr(bytes));
-    ++state.copies;
-  }
-  template <typename Op> Value port(Location loc, int kind, int64_t index, AffineExpr bytes) {
-    Value &value = ports[{kind, index}];
-    if (!value) {
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPointToStart(top);
-      value = Op::create(builder, loc, builder.getType<plan::BufferType>(), index, plan::makeExpr(bytes));
-    }
-    return value;
-  }
-  Value statePort(Location loc, StringRef name, int64_t argument, AffineExpr bytes) {
-    Value &value = ports[{2, argument}];
-    if (!value) {
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPointToStart(top);
-      value = plan::StateOp::create(builder, loc, builder.getType<plan::BufferType>(),
-                                    FlatSymbolRefAttr::get(func.getContext(), name), plan::makeExpr(bytes));
-    }
-    return value;
-  }
-  Value weightBuffer(Location loc, plan::ConstantOp constantOp) {
-    Value &value = weights[constantOp.getSymName()];
-    if (!value) {
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPointToStart(top);
-      value = plan::WeightOp::create(builder, loc, builder.getType<plan::BufferType>(),
-                                     FlatSymbolRefAttr::get(func.getContext(), constantOp.getSymName()),
-                                     plan::makeExpr(constant(constantOp.getBytes())));
-    }
-    return value;
-  }
-
-  Place placeOf(Scope &scope, Value value);
-  Value bufferOf(Scope &scope, Value value, Location loc);
-  void writeBlock(Scope &scope, Block &block, unsigned depth);
-  void writeCall(Scope &scope, kernel::CallOp call);
-  void writeScan(Scope &scope, graph::ScanOp scan, unsigned depth);
-  void writeChecks(graph::AssertDimOp op);
-};
-} // namespace
 
 //===----------------------------------------------------------------------===//
 // Module level
@@ -240,6 +129,7 @@ void EntryWriter::writeCall(Scope &scope, kernel::CallOp call) {
   AffineExpr tiles = callee.getExpr("tiles"), scratch = callee.getExpr("scratch"), work = callee.getExpr("work");
   tiles = tiles ? tiles : constant(1);
   scratch = scratch ? scratch : constant(0);
+  scratch = plan::boundAbove(scratch, out.getSymbols());
   Value scratchBuffer;
   std::optional<int64_t> fixedWork = work ? graph::asConstant(work) : std::nullopt;
   bool isAlwaysParallel = graph::asConstant(tiles).value_or(2) > 1;
@@ -268,138 +158,18 @@ void EntryWriter::writeChecks(graph::AssertDimOp op) {
   }
 }
 
-void EntryWriter::writeScan(Scope &scope, graph::ScanOp scan, unsigned depth) {
-  Location loc = scan.getLoc();
-  const BlockPlan &body = *scope.plan->bodies.find(scan)->second;
-  Block &block = scan.getBody().front();
-  unsigned carryCount = scan.getCarry().size();
-  bool hasXs = !scan.getXs().empty();
-  AffineExpr count = graph::getDim(hasXs ? scan.getXs()[0].getType() : scan.getResults()[carryCount].getType(), 0);
-  AffineExpr step = getAffineDimExpr(depth, func.getContext());
-  AffineExpr at = scan.getReverse() ? count - 1 - step : step, previous = scan.getReverse() ? count - step : step - 1;
-  SmallVector<std::pair<int64_t, int64_t>> ranges;
-  for (Attribute symbol : out.getSymbols())
-    ranges.emplace_back(cast<graph::SymbolAttr>(symbol).getMin(), cast<graph::SymbolAttr>(symbol).getMax());
-  auto countRange = graph::rangeOf(count, ranges);
-  bool mayBeEmpty = !countRange || countRange->first < 1;
-  // 1 when there is no step at all, else 0.
-  AffineExpr isEmpty = mayBeEmpty ? constant(1).floorDiv(count + 1) : constant(0);
-  if (graph::asConstant(count) == 0)
-    isEmpty = constant(1);
-
-  auto sliceBytes = [&](Value stacked) {
-    graph::Dims dims = graph::getDims(stacked.getType());
-    return graph::normalize(graph::product(ArrayRef(dims).drop_front(), func.getContext()) *
-                            plan::elementBytes(cast<RankedTensorType>(stacked.getType()).getElementType()));
-  };
-  SmallVector<Value> stacks, finals(carryCount), temps(carryCount), inits(carryCount);
-  for (Value result : scan.getResults().drop_front(carryCount))
-    stacks.push_back(bufferOf(scope, result, loc));
-  for (unsigned c = 0; c < carryCount; ++c) {
-    inits[c] = bufferOf(scope, scan.getCarry()[c], loc);
-    CarryPlan::Kind kind = body.carries[c].kind;
-    AffineExpr bytes = plan::byteSize(scan.getCarry()[c].getType());
-    Value result = scan.getResults()[c];
-    if (kind == CarryPlan::Unchanged || (kind == CarryPlan::ViaStack && result.use_empty()))
-      continue;
-    finals[c] = bufferOf(scope, result, loc);
-    if (kind == CarryPlan::PingPong || kind == CarryPlan::PingPongCopy)
-      temps[c] = graph::asConstant(count) == 1 ? finals[c] : alloc(loc, bytes);
-    // The initial value of a scan inside a scan may be in the final buffer already, but not at the outer first step.
-    Value init = inits[c];
-    AffineExpr needed = isEmpty;
-    for (auto either = init.getDefiningOp<plan::ChooseOp>(); either && either.getOther() == finals[c];
-         either = init.getDefiningOp<plan::ChooseOp>()) {
-      needed = needed * constant(1).floorDiv(either.getCondition().getValue() + 1);
-      init = either.getZero();
-    }
-    if (finals[c] != init)
-      copy(loc, init, finals[c], bytes * needed);
-  }
-
-  auto loop = plan::LoopOp::create(builder, loc, plan::makeExpr(count));
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(&loop.getBody().emplaceBlock());
-  Scope inner(&body);
-  AffineExpr parity = (count - 1 - step) % 2; // the last step writes the result's own buffer
-  SmallVector<Value> nextHome(carryCount);
-  for (unsigned c = 0; c < carryCount; ++c) {
-    Value current;
-    AffineExpr bytes = plan::byteSize(scan.getCarry()[c].getType());
-    switch (body.carries[c].kind) {
-    case CarryPlan::Unchanged:
-      inner.places[block.getArgument(c)] = placeOf(scope, scan.getCarry()[c]);
-      continue;
-    case CarryPlan::InPlace:
-      current = nextHome[c] = finals[c];
-      break;
-    case CarryPlan::ViaStack: {
-      unsigned j = body.carries[c].stack;
-      current = view(loc, stacks[j], previous * sliceBytes(scan.getResults()[carryCount + j]), bytes);
-      break;
-    }
-    case CarryPlan::PingPong:
-    case CarryPlan::PingPongCopy:
-      current = choose(loc, parity, temps[c], finals[c]);
-      nextHome[c] = choose(loc, parity, finals[c], temps[c]);
-      break;
-    }
-    if (graph::asConstant(count) == 1)
-      current = inits[c]; // there is no later step
-    else if (current != inits[c])
-      current = choose(loc, step, inits[c], current);
-    inner.places[block.getArgument(c)] = {current, nullptr, {}};
-  }
-  for (auto [i, xs] : llvm::enumerate(scan.getXs())) {
-    AffineExpr bytes = sliceBytes(xs);
-    inner.places[block.getArgument(carryCount + i)] = {
-        view(loc, bufferOf(scope, xs, loc), at * bytes, bytes), nullptr, {}};
-  }
-  for (auto [i, capture] : llvm::enumerate(scan.getCaptures()))
-    inner.places[block.getArgument(carryCount + scan.getXs().size() + i)] = placeOf(scope, capture);
-  SmallVector<Value> slices;
-  for (auto [j, stack] : llvm::enumerate(stacks)) {
-    AffineExpr bytes = sliceBytes(scan.getResults()[carryCount + j]);
-    slices.push_back(view(loc, stack, at * bytes, bytes));
-  }
-  inner.home = [&](const BlockPlan::Class &cls, Location) {
-    return cls.home == Home::Stack ? slices[cls.index] : nextHome[cls.index];
-  };
-  // A carry that is updated in place: its argument has a given place (the initial value at the first step), and the
-  // other members of its class live in the final buffer.
-  writeBlock(inner, block, depth + 1);
-
-  auto yielded = cast<graph::YieldOp>(block.getTerminator()).getValues();
-  auto homeOf = [&](Value value) -> std::pair<Home, unsigned> {
-    Value root = body.root(value);
-    auto it = body.indexOf.find(root);
-    const BlockPlan::Class &cls = body.classes[body.values[it->second].cls];
-    return {cls.home, cls.index};
-  };
-  for (auto [j, value] : llvm::enumerate(yielded.drop_front(carryCount)))
-    if (homeOf(value) != std::pair<Home, unsigned>(Home::Stack, j))
-      copy(loc, bufferOf(inner, value, loc), slices[j], sliceBytes(scan.getResults()[carryCount + j]));
-  for (unsigned c = 0; c < carryCount; ++c)
-    if (body.carries[c].kind == CarryPlan::PingPongCopy)
-      copy(loc, bufferOf(inner, yielded[c], loc), nextHome[c], plan::byteSize(scan.getCarry()[c].getType()));
-
-  builder.setInsertionPointAfter(loop);
-  for (unsigned c = 0; c < carryCount; ++c) {
-    if (body.carries[c].kind != CarryPlan::ViaStack || !finals[c])
-      continue;
-    unsigned j = body.carries[c].stack;
-    AffineExpr bytes = plan::byteSize(scan.getCarry()[c].getType());
-    AffineExpr last = scan.getReverse() ? constant(0) : (count - 1) * sliceBytes(scan.getResults()[carryCount + j]);
-    copy(loc, view(loc, stacks[j], last, bytes), finals[c], bytes - bytes * isEmpty);
-  }
-}
-
 void EntryWriter::writeBlock(Scope &scope, Block &block, unsigned depth) {
   for (Operation &op : block) {
     if (auto call = dyn_cast<kernel::CallOp>(op)) {
       writeCall(scope, call);
     } else if (auto scan = dyn_cast<graph::ScanOp>(op)) {
       writeScan(scope, scan, depth);
+    } else if (auto cond = dyn_cast<graph::CondOp>(op)) {
+      writeCond(scope, cond, depth);
+    } else if (auto loop = dyn_cast<graph::WhileOp>(op)) {
+      writeWhile(scope, loop, depth);
+    } else if (auto define = dyn_cast<graph::DefineSizeOp>(op)) {
+      writeDefineSize(scope, define);
     } else if (auto check = dyn_cast<graph::AssertDimOp>(op)) {
       writeChecks(check);
     } else if (auto size = dyn_cast<graph::SizeOp>(op)) {

@@ -5,8 +5,8 @@ def ConvertKernelToPlanPass : Pass<"tenon-convert-kernel-to-plan", "::mlir::Modu
   let description = [{
     Why: from here on nothing is a tensor; the host program only computes addresses and calls.
 
-    Requires: entries (`func.func`) of `kernel.call`, `graph.scan` over such bodies, `graph.reshape`,
-    `graph.assert_dim`, `graph.constant`, `graph.use_weight`, `graph.size` and `return`.
+    Requires: entries (`func.func`) of `kernel.call`, `graph.scan`, `graph.cond` and `graph.while` over such
+    bodies, `graph.reshape`, `graph.assert_dim`, `graph.define_size`, `graph.constant`, `graph.use_weight`, `graph.size` and `return`.
     Guarantees: each entry is a `plan.func`. Results are written into the caller's tensors, variables are updated in
     place; where that is not possible there is a `plan.copy`, and for a variable a remark with the reason.
 

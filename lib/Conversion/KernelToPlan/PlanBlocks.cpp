@@ -1,7 +1,7 @@
 //===- PlanBlocks.cpp - which values of a block share memory --------------===//
 // Values that may share one buffer form a class. Classes grow by merging, and two merge when no member of one is still
-// needed when a member of the other is written. Scan bodies are planned first: whether a carry can be updated in place
-// decides whether the scan's result may share the initial value's buffer.
+// needed when a member of the other is written. Regions are planned first: whether a carry or a capture can be updated in
+// place decides whether the op's result may share its buffer.
 #include "PlanBlocks.h"
 
 using namespace mlir;
@@ -13,7 +13,6 @@ public:
   BlockPlanner(SymbolTable &symbols) : symbols(symbols), plan(std::make_unique<BlockPlan>()) {}
 
   FailureOr<std::unique_ptr<BlockPlan>> planEntryBlock(Block &block, const EntryShape &shape);
-  FailureOr<std::unique_ptr<BlockPlan>> planScanBody(graph::ScanOp scan);
 
 private:
   SymbolTable &symbols;
@@ -31,12 +30,21 @@ private:
     int &last = plan->get(value).last;
     last = std::max(last, number);
   }
+  LogicalResult begin(Block &block);
   LogicalResult collect(Block &block);
+  LogicalResult planLoopBody(Block &block, unsigned carryCount);
+  LogicalResult planScan(graph::ScanOp scan);
+  LogicalResult planWhile(graph::WhileOp loop);
+  LogicalResult planCond(graph::CondOp cond);
+  enum class TakeOver { No, Possible, Wanted };
+  TakeOver canTakeOver(Block &block, unsigned capture, unsigned result);
+  void takeOver(Block &block, unsigned capture, unsigned result);
+  void endBranch(Block &block);
   bool mayAlias(Operation *op, Value operandRoot, Value result) const;
   bool canMerge(int a, int b) const;
   bool tryMerge(int a, int b);
   void mergeOperandsWithResults();
-  bool isProduced(Value value) { return plan->get(value).def > 0; }
+  bool isProduced(Value value) const { return plan->isProduced(value); }
   std::string whyNotInPlace(unsigned argument, Value old, Value updated);
 };
 } // namespace
@@ -60,25 +68,21 @@ LogicalResult BlockPlanner::collect(Block &block) {
         use(input, number);
       for (Value result : call.getResults())
         track(result, number, Home::Arena);
-    } else if (auto scan = dyn_cast<graph::ScanOp>(op)) {
-      if (scan.getXs().empty() && scan.getResults().size() == scan.getCarry().size()) {
-        op.emitError("'graph.scan' without xs and stacked results has no length");
+    } else if (auto define = dyn_cast<graph::DefineSizeOp>(op)) {
+      use(define.getValue(), number);
+    } else if (graph::isControlFlow(&op)) {
+      LogicalResult planned = isa<graph::ScanOp>(op)    ? planScan(cast<graph::ScanOp>(op))
+                              : isa<graph::WhileOp>(op) ? planWhile(cast<graph::WhileOp>(op))
+                                                        : planCond(cast<graph::CondOp>(op));
+      if (failed(planned)) {
         ok = false;
         continue;
       }
-      FailureOr<std::unique_ptr<BlockPlan>> body = BlockPlanner(symbols).planScanBody(scan);
-      if (failed(body)) {
-        ok = false;
-        continue;
-      }
-      for (Value operand : scan->getOperands())
+      for (Value operand : op.getOperands())
         use(operand, number);
-      for (auto [i, result] : llvm::enumerate(scan.getResults()))
-        if (i < (*body)->carries.size() && (*body)->carries[i].kind == CarryPlan::Unchanged)
-          plan->roots[result] = plan->root(scan.getCarry()[i]);
-        else
+      for (Value result : op.getResults())
+        if (!plan->roots.contains(result))
           track(result, number, Home::Arena);
-      plan->bodies[&op] = std::move(*body);
     } else if (!op.hasTrait<OpTrait::IsTerminator>()) {
       op.emitError() << "'" << op.getName() << "' is outside of a kernel but must be inside one";
       ok = false;
@@ -112,12 +116,8 @@ bool BlockPlanner::mayAlias(Operation *op, Value root, Value result) const {
     auto allowed = callee.getArgAttrOfType<IntegerAttr>(position, "kernel.may_alias");
     return allowed && allowed.getInt() == index && !callee.getLayout(position);
   }
-  if (isa<graph::ScanOp>(op)) {
-    const BlockPlan &body = *plan->bodies.find(op)->second;
-    return static_cast<unsigned>(position) == index && index < body.carries.size() &&
-           body.carries[index].kind == CarryPlan::InPlace;
-  }
-  return false;
+  auto it = plan->takesOver.find(op);
+  return it != plan->takesOver.end() && it->second[index] == position;
 }
 
 bool BlockPlanner::canMerge(int a, int b) const {
@@ -160,7 +160,7 @@ bool BlockPlanner::tryMerge(int a, int b) {
 
 void BlockPlanner::mergeOperandsWithResults() {
   for (Operation *op : ArrayRef(plan->ops).drop_front()) {
-    if (!isa<kernel::CallOp, graph::ScanOp>(op))
+    if (!isa<kernel::CallOp>(op) && !graph::isControlFlow(op))
       continue;
     for (Value result : op->getResults())
       for (Value operand : op->getOperands()) {
@@ -233,16 +233,21 @@ FailureOr<std::unique_ptr<BlockPlan>> BlockPlanner::planEntryBlock(Block &block,
   return std::move(plan);
 }
 
-FailureOr<std::unique_ptr<BlockPlan>> BlockPlanner::planScanBody(graph::ScanOp scan) {
-  Block &block = scan.getBody().front();
-  unsigned carryCount = scan.getCarry().size();
+/// Starts the plan of a region: arguments have given places, and what is yielded lives to the end.
+LogicalResult BlockPlanner::begin(Block &block) {
   for (BlockArgument argument : block.getArguments())
     track(argument, 0, Home::ReadOnly);
   if (failed(collect(block)))
     return failure();
-  auto yielded = cast<graph::YieldOp>(block.getTerminator()).getValues();
-  for (Value value : yielded)
+  for (Value value : block.getTerminator()->getOperands())
     use(value, end);
+  return success();
+}
+
+LogicalResult BlockPlanner::planLoopBody(Block &block, unsigned carryCount) {
+  if (failed(begin(block)))
+    return failure();
+  auto yielded = cast<graph::YieldOp>(block.getTerminator()).getValues();
   for (auto [j, value] : llvm::enumerate(yielded.drop_front(carryCount))) {
     BlockPlan::Class &cls = plan->classOf(value);
     if (isProduced(value) && cls.home == Home::Arena) {
@@ -275,7 +280,114 @@ FailureOr<std::unique_ptr<BlockPlan>> BlockPlanner::planScanBody(graph::ScanOp s
     plan->carries.push_back(carry);
   }
   mergeOperandsWithResults();
-  return std::move(plan);
+  return success();
+}
+
+LogicalResult BlockPlanner::planScan(graph::ScanOp scan) {
+  if (scan.getXs().empty() && scan.getResults().size() == scan.getCarry().size())
+    return scan.emitError("'graph.scan' without xs and stacked results has no length");
+  BlockPlanner body(symbols);
+  if (failed(body.planLoopBody(scan.getBody().front(), scan.getCarry().size())))
+    return failure();
+  SmallVector<int> &takesOver = plan->takesOver[scan];
+  takesOver.assign(scan.getNumResults(), -1);
+  for (auto [i, carry] : llvm::enumerate(body.plan->carries)) {
+    if (carry.kind == CarryPlan::Unchanged)
+      plan->roots[scan.getResult(i)] = plan->root(scan.getCarry()[i]);
+    if (carry.kind == CarryPlan::InPlace)
+      takesOver[i] = i;
+  }
+  plan->bodies[&scan.getBody().front()] = std::move(body.plan);
+  return success();
+}
+
+LogicalResult BlockPlanner::planWhile(graph::WhileOp loop) {
+  BlockPlanner condition(symbols), body(symbols);
+  if (failed(condition.begin(loop.getCondition().front())) ||
+      failed(body.planLoopBody(loop.getBody().front(), loop.getCarry().size())))
+    return failure();
+  condition.mergeOperandsWithResults();
+  SmallVector<int> &takesOver = plan->takesOver[loop];
+  takesOver.assign(loop.getNumResults(), -1);
+  // One of two buffers that alternate may be the first value's: it is written when the second step is done with it.
+  for (auto [i, carry] : llvm::enumerate(body.plan->carries)) {
+    if (carry.kind == CarryPlan::Unchanged)
+      plan->roots[loop.getResult(i)] = plan->root(loop.getCarry()[i]);
+    else
+      takesOver[i] = i;
+  }
+  plan->bodies[&loop.getCondition().front()] = std::move(condition.plan);
+  plan->bodies[&loop.getBody().front()] = std::move(body.plan);
+  return success();
+}
+
+/// Whether a branch can give `result` in the buffer of `capture`; wanted, where that saves a copy.
+BlockPlanner::TakeOver BlockPlanner::canTakeOver(Block &block, unsigned capture, unsigned result) {
+  Value old = block.getArgument(capture), next = plan->root(block.getTerminator()->getOperand(result));
+  if (next == old)
+    return TakeOver::Wanted;
+  BlockPlan::Class &oldClass = plan->classOf(old);
+  if (!isProduced(next) || plan->classOf(next).home != Home::Arena || oldClass.home != Home::ReadOnly)
+    return TakeOver::No;
+  oldClass.home = Home::InPlace;
+  bool fits = canMerge(plan->get(old).cls, plan->get(next).cls);
+  oldClass.home = Home::ReadOnly;
+  if (!fits)
+    return TakeOver::No;
+  return plan->get(old).last == plan->get(next).def ? TakeOver::Wanted : TakeOver::Possible;
+}
+
+void BlockPlanner::takeOver(Block &block, unsigned capture, unsigned result) {
+  Value old = block.getArgument(capture), next = plan->root(block.getTerminator()->getOperand(result));
+  if (next == old)
+    return;
+  BlockPlan::Class &oldClass = plan->classOf(old);
+  oldClass.home = Home::InPlace;
+  oldClass.index = result;
+  tryMerge(plan->get(old).cls, plan->get(next).cls);
+}
+
+/// What the branch makes is made in the results' buffers.
+void BlockPlanner::endBranch(Block &block) {
+  for (auto [j, value] : llvm::enumerate(block.getTerminator()->getOperands())) {
+    BlockPlan::Class &cls = plan->classOf(value);
+    if (isProduced(value) && cls.home == Home::Arena) {
+      cls.home = Home::Result;
+      cls.index = j;
+    }
+  }
+  mergeOperandsWithResults();
+}
+
+LogicalResult BlockPlanner::planCond(graph::CondOp cond) {
+  BlockPlanner yes(symbols), no(symbols);
+  Block &yesBlock = cond.getThenBody().front(), &noBlock = cond.getElseBody().front();
+  if (failed(yes.begin(yesBlock)) || failed(no.begin(noBlock)))
+    return failure();
+  SmallVector<int> &takesOver = plan->takesOver[cond];
+  takesOver.assign(cond.getNumResults(), -1);
+  llvm::BitVector isTaken(cond.getCaptures().size());
+  for (TakeOver least : {TakeOver::Wanted, TakeOver::Possible})
+    for (OpResult result : cond->getResults()) {
+      unsigned j = result.getResultNumber();
+      for (auto [k, capture] : llvm::enumerate(cond.getCaptures())) {
+        if (takesOver[j] >= 0 || isTaken.test(k) ||
+            plan::byteSize(capture.getType()) != plan::byteSize(result.getType()))
+          continue;
+        TakeOver a = yes.canTakeOver(yesBlock, k, j), b = no.canTakeOver(noBlock, k, j);
+        if (a == TakeOver::No || b == TakeOver::No || std::max(a, b) < least)
+          continue;
+        yes.takeOver(yesBlock, k, j);
+        no.takeOver(noBlock, k, j);
+        takesOver[j] = k + 1; // the predicate is operand 0
+        isTaken.set(k);
+      }
+    }
+  yes.endBranch(yesBlock);
+  no.endBranch(noBlock);
+  plan->bodies[&yesBlock] = std::move(yes.plan);
+  plan->bodies[&noBlock] = std::move(no.plan);
+  return success();
 }
 
 FailureOr<std::unique_ptr<BlockPlan>> tenon::planEntry(func::FuncOp func, const EntryShape &shape,

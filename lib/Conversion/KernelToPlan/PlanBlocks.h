@@ -1,5 +1,5 @@
 //===- PlanBlocks.h - which values of a block share memory ----------------===//
-// The analysis half of the conversion: it changes nothing. A block is the body of an entry or of a scan.
+// The analysis half of the conversion: it changes nothing. A block is the body of an entry, of a loop or of a branch.
 #ifndef TENON_LIB_CONVERSION_KERNELTOPLAN_PLANBLOCKS_H
 #define TENON_LIB_CONVERSION_KERNELTOPLAN_PLANBLOCKS_H
 
@@ -14,12 +14,13 @@ enum class Home {
   ReadOnly, // an input, a constant, a capture, a slice: its place is given and is never written
   Output,   // the caller's result `index`
   State,    // the variable of argument `index`
-  InPlace,  // scan body: carry `index` is updated in its one buffer
-  PingPong, // scan body: carry `index` alternates between two buffers
-  Stack     // scan body: the slice of stacked result `index`
+  InPlace,  // loop body: carry `index` is updated in its one buffer; branch: a capture becomes result `index`
+  PingPong, // loop body: carry `index` alternates between two buffers
+  Stack,    // scan body: the slice of stacked result `index`
+  Result    // branch: result `index`
 };
 
-/// How a scan hands carry `i` from one step to the next.
+/// How a loop hands carry `i` from one step to the next.
 struct CarryPlan {
   enum Kind { Unchanged, InPlace, ViaStack, PingPong, PingPongCopy } kind;
   unsigned stack = 0; // ViaStack
@@ -45,11 +46,19 @@ struct BlockPlan {
   llvm::DenseMap<mlir::Operation *, int> numbers;
   std::vector<mlir::Operation *> ops; // by number; [0] is null
 
-  // Entries: why a variable is updated by a copy, by argument. Scan bodies: carries, and nested scans' plans.
-  llvm::DenseMap<unsigned, std::string> copiedBecause;
-  std::vector<CarryPlan> carries;
-  llvm::DenseMap<mlir::Operation *, std::unique_ptr<BlockPlan>> bodies;
+  llvm::DenseMap<unsigned, std::string> copiedBecause; // entries: why a variable is updated by a copy, by argument
+  std::vector<CarryPlan> carries;                      // loop bodies
+  llvm::DenseMap<mlir::Block *, std::unique_ptr<BlockPlan>> bodies; // of regions in this block
+  // Of ops with regions: for each result the operand whose buffer it may take over, or -1.
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<int>> takesOver;
   int reused = 0;
+
+  const BlockPlan &body(mlir::Region &region) const { return *bodies.find(&region.front())->second; }
+  bool isProduced(mlir::Value value) const { return values[indexOf.lookup(root(value))].def > 0; }
+  bool hasHome(mlir::Value value, Home home, unsigned index) const {
+    const Class &cls = classes[values[indexOf.lookup(root(value))].cls];
+    return cls.home == home && cls.index == index;
+  }
 
   mlir::Value root(mlir::Value value) const {
     auto it = roots.find(value);

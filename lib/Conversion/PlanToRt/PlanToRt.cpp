@@ -18,10 +18,14 @@ namespace {
 /// Arithmetic of size expressions as ops on i64. In checked mode it also tracks whether anything overflowed.
 class Arithmetic {
 public:
-  Arithmetic(OpBuilder &builder, Location loc, bool isChecked) : builder(builder), loc(loc), isChecked(isChecked) {}
+  /// `found`: the symbols whose values the call finds; without it they stand for their bounds.
+  Arithmetic(OpBuilder &builder, Location loc, bool isChecked, ArrayRef<int64_t> found = {})
+      : builder(builder), loc(loc), isChecked(isChecked), found(found) {}
 
   Value constant(int64_t value) { return arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(value)); }
-  Value symbol(unsigned index) { return rt::SymbolOp::create(builder, loc, builder.getI64Type(), index); }
+  Value symbol(unsigned index) {
+    return rt::SymbolOp::create(builder, loc, builder.getI64Type(), index, llvm::is_contained(found, index));
+  }
 
   Value add(Value a, Value b) {
     return isChecked ? checked<LLVM::SAddWithOverflowOp>(a, b) : arith::AddIOp::create(builder, loc, a, b).getResult();
@@ -29,6 +33,7 @@ public:
   Value mul(Value a, Value b) {
     return isChecked ? checked<LLVM::SMulWithOverflowOp>(a, b) : arith::MulIOp::create(builder, loc, a, b).getResult();
   }
+  Value min(Value a, Value b) { return arith::MinSIOp::create(builder, loc, a, b); }
   Value max(Value a, Value b) { return arith::MaxSIOp::create(builder, loc, a, b); }
   Value compare(arith::CmpIPredicate predicate, Value a, Value b) {
     return arith::CmpIOp::create(builder, loc, predicate, a, b);
@@ -79,6 +84,7 @@ private:
   OpBuilder &builder;
   Location loc;
   bool isChecked;
+  ArrayRef<int64_t> found;
   Value failed;
 
   void note(Value flag) { failed = failed ? arith::OrIOp::create(builder, loc, failed, flag).getResult() : flag; }
@@ -107,6 +113,9 @@ public:
     for (auto constant : func->getParentOfType<ModuleOp>().getOps<plan::ConstantOp>())
       constantOffset[constant.getSymName()] = constant.getOffset();
     func.walk([&](plan::AllocOp alloc) { byId[alloc.getId()] = alloc; });
+    for (auto [i, attribute] : llvm::enumerate(func.getSymbols()))
+      if (cast<graph::SymbolAttr>(attribute).isFound())
+        found.push_back(i);
   }
 
   void run(SmallVectorImpl<Attribute> &functions) {
@@ -125,6 +134,7 @@ private:
   DenseMap<int64_t, Value> offsets; // of arena buffers, by id
   DenseMap<Value, Value> addresses;
   SmallVector<Value> counters;
+  SmallVector<int64_t> found; // symbols
   Value arena, constants, nullAddress;
   bool changedStates = false;
 
@@ -132,6 +142,8 @@ private:
     std::string name = (func.getSymName() + "." + role).str();
     auto op = rt::FuncOp::create(builder, loc, name, role);
     op->setAttr("symbols", builder.getI64IntegerAttr(func.getSymbols().size()));
+    if (!found.empty())
+      op->setAttr("found_symbols", builder.getDenseI64ArrayAttr(found));
     OpBuilder::InsertionGuard guard(builder);
     Block &block = op.getBody().emplaceBlock();
     block.addArgument(pointer, loc);
@@ -257,7 +269,7 @@ private:
   }
 
   void write(Operation *op) {
-    Arithmetic math(builder, op->getLoc(), /*isChecked=*/false);
+    Arithmetic math(builder, op->getLoc(), /*isChecked=*/false, found);
     auto eval = [&](plan::ExprAttr e) { return math.expr(e.getValue(), counters); };
     loc = op->getLoc();
     if (auto input = dyn_cast<plan::InputOp>(op)) {
@@ -296,11 +308,63 @@ private:
       auto forOp = scf::ForOp::create(builder, loc, math.constant(0), eval(loop.getCount()), math.constant(1));
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(forOp.getBody());
-      counters.push_back(forOp.getInductionVar());
-      for (Operation &inner : loop.getBody().front())
-        write(&inner);
-      counters.pop_back();
+      writeRegion(loop.getBody(), forOp.getInductionVar());
+    } else if (auto branch = dyn_cast<plan::IfOp>(op)) {
+      Value isTrue = rt::TestOp::create(builder, loc, builder.getI1Type(), addresses.lookup(branch.getPredicate()));
+      auto ifOp = scf::IfOp::create(builder, loc, isTrue, /*withElse=*/true);
+      OpBuilder::InsertionGuard guard(builder);
+      for (auto [from, to] : {std::pair(&branch.getThenBody(), &ifOp.getThenRegion()),
+                              std::pair(&branch.getElseBody(), &ifOp.getElseRegion())}) {
+        builder.setInsertionPointToStart(&to->front());
+        writeRegion(*from);
+      }
+    } else if (auto loop = dyn_cast<plan::WhileOp>(op)) {
+      writeWhile(loop, math);
+    } else if (auto define = dyn_cast<plan::DefineSizeOp>(op)) {
+      writeDefineSize(define, math);
     }
+  }
+
+  void writeRegion(Region &region, Value counter = {}) {
+    if (counter)
+      counters.push_back(counter);
+    for (Operation &inner : region.front())
+      write(&inner);
+    if (counter)
+      counters.pop_back();
+  }
+
+  void writeWhile(plan::WhileOp loop, Arithmetic &math) {
+    Type i64 = builder.getI64Type();
+    Value zero = math.constant(0);
+    auto steps = scf::WhileOp::create(builder, loc, TypeRange{i64}, ValueRange{zero});
+    OpBuilder::InsertionGuard guard(builder);
+    Block *before = builder.createBlock(&steps.getBefore(), {}, i64, loc);
+    writeRegion(loop.getCondition(), before->getArgument(0));
+    auto test = cast<plan::TestOp>(loop.getCondition().front().back());
+    Value goesOn = rt::TestOp::create(builder, loc, builder.getI1Type(), addresses.lookup(test.getPredicate()));
+    scf::ConditionOp::create(builder, loc, goesOn, before->getArgument(0));
+    Block *after = builder.createBlock(&steps.getAfter(), {}, i64, loc);
+    writeRegion(loop.getBody(), after->getArgument(0));
+    Value one = arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(1));
+    scf::YieldOp::create(builder, loc, arith::AddIOp::create(builder, loc, after->getArgument(0), one).getResult());
+    builder.setInsertionPointAfter(steps);
+    writeRegion(loop.getExit(), steps.getResult(0));
+  }
+
+  void writeDefineSize(plan::DefineSizeOp define, Arithmetic &math) {
+    Value value = rt::LoadOp::create(builder, loc, builder.getI64Type(), addresses.lookup(define.getSource()));
+    Value most = math.min(math.expr(define.getBound().getValue()), math.constant(define.getMax()));
+    Value isBad = arith::OrIOp::create(
+        builder, loc, math.compare(arith::CmpIPredicate::slt, value, math.constant(define.getMin())),
+        math.compare(arith::CmpIPredicate::sgt, value, most));
+    auto branch = scf::IfOp::create(builder, loc, isBad, /*withElse=*/false);
+    {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(&branch.getThenRegion().front());
+      rt::FailOp::create(builder, loc, define.getSite(), value, most);
+    }
+    rt::FoundOp::create(builder, loc, define.getSymbol(), value);
   }
 
   void writeCall(plan::CallOp call, Arithmetic &math) {

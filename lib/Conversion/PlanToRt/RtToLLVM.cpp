@@ -27,6 +27,8 @@ public:
   FuncLowering(rt::FuncOp func, ModuleOp module)
       : func(func), module(module), builder(func.getContext()), pointer(LLVM::LLVMPointerType::get(func.getContext())) {
     symbolCount = func->getAttrOfType<IntegerAttr>("symbols").getInt();
+    if (auto found = func->getAttrOfType<DenseI64ArrayAttr>("found_symbols"))
+      foundSymbols.append(found.asArrayRef().begin(), found.asArrayRef().end());
   }
   LogicalResult run();
 
@@ -36,6 +38,7 @@ private:
   OpBuilder builder;
   Type pointer;
   int64_t symbolCount;
+  SmallVector<int64_t> foundSymbols;
   Value frame, slots;
   Block *failure = nullptr; // returns its argument
 
@@ -54,8 +57,8 @@ private:
     return LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), base,
                                ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
   }
-  Value symbol(Location loc, int64_t index) {
-    Value symbols = func.getRole() == "run" ? loadField(loc, "symbols") : frame;
+  Value symbol(Location loc, int64_t index, bool isFound = false) {
+    Value symbols = func.getRole() == "run" ? loadField(loc, isFound ? "found_symbols" : "symbols") : frame;
     return load(loc, builder.getI64Type(), slot(loc, symbols, index));
   }
   void leaveOnFailure(Operation *op, Value status);
@@ -92,7 +95,8 @@ Value FuncLowering::writeSlots(Location loc, ValueRange operands, int32_t site) 
   for (auto [i, operand] : llvm::enumerate(operands))
     LLVM::StoreOp::create(builder, loc, operand, slot(loc, slots, i));
   for (int64_t s = 0; s < symbolCount; ++s)
-    LLVM::StoreOp::create(builder, loc, symbol(loc, s), slot(loc, slots, operands.size() + s));
+    LLVM::StoreOp::create(builder, loc, symbol(loc, s, llvm::is_contained(foundSymbols, s)),
+                          slot(loc, slots, operands.size() + s));
   LLVM::StoreOp::create(builder, loc, i64(loc, site), slot(loc, slots, operands.size() + symbolCount));
   return slots;
 }
@@ -118,7 +122,17 @@ LogicalResult FuncLowering::lower(Operation *op) {
   } else if (isa<rt::ConstantsOp>(op)) {
     replace(loadField(loc, "constants"));
   } else if (auto s = dyn_cast<rt::SymbolOp>(op)) {
-    replace(symbol(loc, s.getIndex()));
+    replace(symbol(loc, s.getIndex(), s.getFound()));
+  } else if (auto found = dyn_cast<rt::FoundOp>(op)) {
+    LLVM::StoreOp::create(builder, loc, found.getValue(),
+                          slot(loc, loadField(loc, "found_symbols"), found.getIndex()));
+    op->erase();
+  } else if (auto number = dyn_cast<rt::LoadOp>(op)) {
+    replace(load(loc, builder.getI64Type(), number.getSource()));
+  } else if (auto test = dyn_cast<rt::TestOp>(op)) {
+    Value zero = LLVM::ConstantOp::create(builder, loc, builder.getI8Type(), builder.getI8IntegerAttr(0));
+    replace(LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne,
+                                 load(loc, builder.getI8Type(), test.getSource()), zero));
   } else if (auto offset = dyn_cast<rt::OffsetOp>(op)) {
     replace(LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), offset.getBase(),
                                 ArrayRef<LLVM::GEPArg>{offset.getBytes()}));
@@ -265,7 +279,7 @@ struct ConvertRtToLLVMPass final : tenon::impl::ConvertRtToLLVMPassBase<ConvertR
       RewritePatternSet patterns(context);
       populateSCFToControlFlowConversionPatterns(patterns);
       ConversionTarget target(*context);
-      target.addIllegalOp<scf::ForOp, scf::IfOp>();
+      target.addIllegalOp<scf::ForOp, scf::IfOp, scf::WhileOp>();
       target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
       FrozenRewritePatternSet frozen(std::move(patterns));
       for (auto func : module.getOps<rt::FuncOp>())

@@ -1,4 +1,4 @@
-// Operators with graphs inside: scan and map become graph.scan; both sides of a cond are computed and one is chosen.
+// Operators with graphs inside: cond, while_loop, scan and map.
 #include "GraphImporter.h"
 
 using namespace mlir;
@@ -31,10 +31,36 @@ static const Graph *readGraph(Op &op, const Argument &arg) {
   return nullptr;
 }
 
-/// What a graph inside reads and gives, at the builder's place. `inputs` are bound to the graph's inputs in order.
+/// Tensors, sizes, and numbers that come from data (tensors of rank 0).
+static std::optional<SmallVector<Operand>> readAll(Op &op, ArrayRef<Argument> arguments) {
+  SmallVector<Operand> result;
+  for (const Argument &argument : arguments) {
+    Operand value;
+    auto *sym = argument.getIf<SymIntArg>();
+    const Number *number = sym && !sym->isStatic() ? op.importer.values.number(sym->name) : nullptr;
+    if (sym && sym->isStatic())
+      value = Number::of(sym->value);
+    else if (number)
+      value = *number;
+    else
+      value = op.importer.readOutput(op, argument);
+    if (value.isNull()) {
+      (void)op.unsupported("with an operand whose value is not known");
+      return std::nullopt;
+    }
+    result.push_back(value);
+  }
+  return result;
+}
+
+static bool hasFailed(Op &op, size_t unsupportedBefore) {
+  return op.isBad() || op.importer.state.failed || op.importer.state.unsupported.size() != unsupportedBefore;
+}
+
+/// What `graph` gives, built at the builder's place. `inputs` are bound to the graph's inputs in order.
 static std::optional<Tensors> inlineGraph(Op &op, const Graph &graph, ArrayRef<Operand> inputs) {
   ImportState &state = op.importer.state;
-  size_t unsupportedBefore = state.unsupported.size();
+  size_t before = state.unsupported.size();
   GraphImporter inner(state, graph, op.b);
   if (graph.inputs.size() != inputs.size()) {
     (void)op.error("gives " + Twine(inputs.size()) + " operands to a graph that takes " + Twine(graph.inputs.size()));
@@ -45,14 +71,17 @@ static std::optional<Tensors> inlineGraph(Op &op, const Graph &graph, ArrayRef<O
       inner.values.bind(tensor->name, value.tensor);
     else if (auto *sym = input.getIf<SymIntArg>(); sym && !sym->isStatic() && value.number)
       inner.values.bindNumber(sym->name, *value.number);
+    else if (value.tensor)
+      inner.bindNumber(input, op, value.tensor);
   }
   inner.importNodes();
+  if (hasFailed(op, before))
+    return std::nullopt;
   Tensors results;
   for (const Argument &output : graph.outputs) {
-    auto tensor = output.as<TensorArg>();
-    Tensor value = tensor ? inner.readTensor(tensor->name, op.loc) : Tensor();
+    Tensor value = inner.readOutput(op, output);
     if (!value) {
-      if (!op.isBad() && !state.failed && state.unsupported.size() == unsupportedBefore)
+      if (!hasFailed(op, before))
         (void)op.unsupported("with a result that is " + output.describe());
       return std::nullopt;
     }
@@ -61,25 +90,74 @@ static std::optional<Tensors> inlineGraph(Op &op, const Graph &graph, ArrayRef<O
   return results;
 }
 
-static bool hasFailed(Op &op, size_t unsupportedBefore) {
-  return op.isBad() || op.importer.state.failed || op.importer.state.unsupported.size() != unsupportedBefore;
+namespace {
+/// A region in the making: an argument for each tensor that it takes.
+class RegionBuilder {
+public:
+  explicit RegionBuilder(Op &op) : op(op), guard(op.b), unbacked(op.importer.state.unbacked) {
+    block = new Block();
+    region.push_back(block);
+    op.b.setInsertionPointToStart(block);
+    // Numbers from data are values of the block outside; those that come in are bound anew.
+    op.importer.state.unbacked.clear();
+  }
+  ~RegionBuilder() { op.importer.state.unbacked = std::move(unbacked); }
+
+  /// Inside, `operand` as of type `type`; a size is the same inside and outside.
+  void take(const Operand &operand, Type type) {
+    inputs.push_back(operand.tensor ? Operand(Tensor{block->addArgument(type, op.loc), operand.tensor.dtype}) : operand);
+  }
+  void take(const Operand &operand) { take(operand, operand.tensor ? operand.tensor.value.getType() : Type()); }
+  std::optional<Tensors> import(const Graph &graph) { return inlineGraph(op, graph, inputs); }
+  void yield(ArrayRef<Tensor> results) {
+    SmallVector<Value> values;
+    for (const Tensor &result : results)
+      values.push_back(result.value);
+    graph::YieldOp::create(op.b, op.loc, values);
+  }
+
+  Region region;
+
+private:
+  Op &op;
+  OpBuilder::InsertionGuard guard;
+  llvm::StringMap<Tensor> unbacked;
+  Block *block;
+  SmallVector<Operand> inputs;
+};
+} // namespace
+
+static SmallVector<Value> tensorsOf(ArrayRef<Operand> operands) {
+  SmallVector<Value> values;
+  for (const Operand &operand : operands)
+    if (operand.tensor)
+      values.push_back(operand.tensor.value);
+  return values;
 }
 
-static std::optional<SmallVector<Operand>> readAll(Op &op, ArrayRef<Argument> arguments) {
-  SmallVector<Operand> result;
-  for (const Argument &argument : arguments) {
-    if (auto tensor = argument.as<TensorArg>()) {
-      result.push_back(op.importer.values.read(op, tensor->name));
-    } else if (auto *sym = argument.getIf<SymIntArg>()) {
-      if (sym->isStatic())
-        result.push_back(Number::of(sym->value));
-      else if (const Number *number = op.importer.values.number(sym->name))
-        result.push_back(*number);
-    }
-    if (result.empty() || result.back().isNull()) {
-      (void)op.unsupported("with an operand whose value is not known");
-      return std::nullopt;
-    }
+/// Results of the operator: tensors, and numbers that come from data.
+static LogicalResult finishMixed(Op &op, ArrayRef<Tensor> results) {
+  if (failed(op.finish(results)))
+    return failure();
+  unsigned next = 0;
+  for (const Argument &output : op.node.outputs) {
+    bool isNumber = output.kind() == Argument::Kind::SymInt || output.kind() == Argument::Kind::SymFloat ||
+                    output.kind() == Argument::Kind::SymBool;
+    if (isNumber && next < results.size())
+      op.importer.bindNumber(output, op, results[next]);
+    next += isNumber ? 1 : 0;
+    if (!isNumber)
+      output.forEachValue([&](StringRef) { ++next; });
+  }
+  return success();
+}
+
+/// `value` as what a loop carries: the type it began with.
+static Tensor asCarried(Op &op, Tensor value, const Tensor &initial) {
+  Tensor result = op.withDims(value, initial.dims());
+  if (result && result.value.getType() != initial.value.getType()) {
+    (void)op.unsupported("with a carried value that changes its type");
+    return {};
   }
   return result;
 }
@@ -88,65 +166,43 @@ static std::optional<SmallVector<Operand>> readAll(Op &op, ArrayRef<Argument> ar
 /// and slices of the results.
 static LogicalResult buildScan(Op &op, const Graph &body, ArrayRef<Operand> carry, ArrayRef<Operand> xs,
                                ArrayRef<Operand> captures) {
-  if (xs.empty() || llvm::any_of(xs, [](const Operand &x) { return !x.tensor || x.tensor.rank() == 0; }))
+  if (xs.empty() || llvm::any_of(xs, [](const Operand &x) { return !x.tensor || x.tensor.rank() == 0; }) ||
+      llvm::any_of(carry, [](const Operand &x) { return !x.tensor; }))
     return op.unsupported("over nothing");
-  size_t before = op.importer.state.unsupported.size();
   AffineExpr length = xs[0].tensor.dim(0);
-  SmallVector<Value> carried, slices, captured;
   SmallVector<Type> types;
-  for (const Operand &x : carry)
-    carried.push_back(x.tensor.value);
-  for (const Operand &x : xs)
-    slices.push_back(x.tensor.value);
-  for (const Operand &x : captures)
-    if (x.tensor)
-      captured.push_back(x.tensor.value);
   // The body comes first: it says what is stacked.
-  Region region;
-  Block *block = new Block();
-  region.push_back(block);
-  SmallVector<Value> yields;
-  {
-    OpBuilder::InsertionGuard guard(op.b);
-    op.b.setInsertionPointToStart(block);
-    auto argument = [&](Type type, ScalarType dtype) { return Tensor{block->addArgument(type, op.loc), dtype}; };
-    SmallVector<Operand> states, parts, rest;
-    for (const Operand &x : carry)
-      states.push_back(argument(x.tensor.value.getType(), x.tensor.dtype));
-    for (const Operand &x : xs)
-      parts.push_back(
-          argument(graph::makeTensorType(ArrayRef(x.tensor.dims()).drop_front(), x.tensor.type().getElementType()),
-                   x.tensor.dtype));
-    for (const Operand &x : captures)
-      rest.push_back(x.tensor ? Operand(argument(x.tensor.value.getType(), x.tensor.dtype)) : x);
-    SmallVector<Operand> inputs(states);
-    inputs.append(parts);
-    inputs.append(rest);
-    std::optional<Tensors> results = inlineGraph(op, body, inputs);
-    if (!results || hasFailed(op, before) || results->size() < carry.size())
-      return op.isBad() || hasFailed(op, before) ? failure() : op.error("has a body that gives too little");
-    for (auto [i, result] : llvm::enumerate(*results)) {
-      Tensor value = i < carry.size() ? op.withDims(result, carry[i].tensor.dims()) : result;
-      if (!value)
-        return failure();
-      if (i < carry.size() && value.value.getType() != carry[i].tensor.value.getType())
-        return op.unsupported("with a carried value that changes its type");
-      yields.push_back(value.value);
-      if (i < carry.size()) {
-        types.push_back(value.value.getType());
-        continue;
-      }
-      Dims stacked = value.dims();
-      stacked.insert(stacked.begin(), length);
-      types.push_back(graph::makeTensorType(stacked, value.type().getElementType()));
-    }
-    graph::YieldOp::create(op.b, op.loc, yields);
-  }
-  auto scan = graph::ScanOp::create(op.b, op.loc, types, carried, slices, captured, UnitAttr());
-  scan.getBody().takeBody(region);
   Tensors results;
-  for (auto [i, value] : llvm::enumerate(scan.getResults()))
-    results.push_back({value, op.resultDtype(i)});
+  Region region;
+  {
+    RegionBuilder inside(op);
+    for (const Operand &x : carry)
+      inside.take(x);
+    for (const Operand &x : xs)
+      inside.take(x, graph::makeTensorType(ArrayRef(x.tensor.dims()).drop_front(), x.tensor.type().getElementType()));
+    for (const Operand &x : captures)
+      inside.take(x);
+    std::optional<Tensors> given = inside.import(body);
+    if (!given)
+      return failure();
+    if (given->size() < carry.size())
+      return op.error("has a body that gives too little");
+    for (auto [i, value] : llvm::enumerate(*given)) {
+      if (i < carry.size() && !(value = asCarried(op, value, carry[i].tensor)))
+        return failure();
+      Dims sizes = value.dims();
+      if (i >= carry.size())
+        sizes.insert(sizes.begin(), length);
+      types.push_back(graph::makeTensorType(sizes, value.type().getElementType()));
+      results.push_back(value);
+    }
+    inside.yield(*given);
+    region.takeBody(inside.region);
+  }
+  auto scan = graph::ScanOp::create(op.b, op.loc, types, tensorsOf(carry), tensorsOf(xs), tensorsOf(captures), UnitAttr());
+  scan.getBody().takeBody(region);
+  for (auto [result, value] : llvm::zip(results, scan.getResults()))
+    result.value = value;
   return op.finish(results);
 }
 
@@ -169,40 +225,108 @@ static LogicalResult convertMap(Op &op) {
   return a && b ? buildScan(op, *body, {}, *a, *b) : failure();
 }
 
-/// Both graphs are pure, so computing both and choosing gives what computing one would; it costs the other's time.
 static LogicalResult convertCond(Op &op) {
-  const Graph *yes = readGraph(op, op.node.arg(1)), *no = readGraph(op, op.node.arg(2));
+  const Graph *graphs[] = {readGraph(op, op.node.arg(1)), readGraph(op, op.node.arg(2))};
   SmallVector<Argument> arguments;
-  if (!yes || !no || !readOperands(op, op.node.arg(3), arguments))
+  if (!graphs[0] || !graphs[1] || !readOperands(op, op.node.arg(3), arguments))
     return failure();
-  size_t before = op.importer.state.unsupported.size();
   const Argument &predicate = op.node.arg(size_t(0));
   auto inputs = readAll(op, arguments);
   if (!inputs)
     return failure();
   if (std::optional<bool> known = predicate.as<bool>()) {
-    std::optional<Tensors> results = inlineGraph(op, *known ? *yes : *no, *inputs);
-    return results && !hasFailed(op, before) ? op.finish(*results) : failure();
+    std::optional<Tensors> results = inlineGraph(op, *graphs[*known ? 0 : 1], *inputs);
+    return results ? finishMixed(op, *results) : failure();
   }
-  auto name = predicate.as<TensorArg>();
-  Tensor condition = name ? op.importer.values.read(op, name->name) : Tensor();
+  Tensor condition = op.importer.readOutput(op, predicate);
   if (!condition)
-    return op.unsupported("on a condition that depends on sizes");
+    return op.unsupported("on a condition that is not known");
   condition = op.reshape(op.convert(condition, ScalarType::Bool), {});
-  std::optional<Tensors> a = inlineGraph(op, *yes, *inputs), b = inlineGraph(op, *no, *inputs);
-  if (!a || !b || hasFailed(op, before) || a->size() != b->size())
-    return op.isBad() || hasFailed(op, before) ? failure() : op.error("has branches that give different results");
+  if (!condition)
+    return failure();
+  Region regions[2];
   Tensors results;
-  for (auto [l, r] : llvm::zip(*a, *b))
-    results.push_back(op.map(l.dtype, l.dtype, {Operand::raw(condition), l, op.withDims(r, l.dims())},
-                             [](Scalars &s, ValueRange v) { return s.select(v[0], v[1], v[2]); }));
-  return op.finish(results);
+  SmallVector<Type> types;
+  for (auto [graph, region] : llvm::zip(graphs, regions)) {
+    RegionBuilder inside(op);
+    for (const Operand &x : *inputs)
+      inside.take(x);
+    std::optional<Tensors> given = inside.import(*graph);
+    if (!given)
+      return failure();
+    bool isFirst = &region == &regions[0];
+    if (!isFirst && given->size() != results.size())
+      return op.error("has branches that give different results");
+    for (auto [i, value] : llvm::enumerate(*given)) {
+      if (!isFirst && value.dtype != results[i].dtype)
+        return op.error("has branches that give " + nameOf(results[i].dtype) + " and " + nameOf(value.dtype));
+      if (!isFirst && !(value = op.withDims(value, results[i].dims())))
+        return failure();
+      if (isFirst) {
+        results.push_back(value);
+        types.push_back(value.value.getType());
+      }
+    }
+    inside.yield(*given);
+    region.takeBody(inside.region);
+  }
+  auto cond = graph::CondOp::create(op.b, op.loc, types, condition.value, tensorsOf(*inputs));
+  cond.getThenBody().takeBody(regions[0]);
+  cond.getElseBody().takeBody(regions[1]);
+  for (auto [result, value] : llvm::zip(results, cond.getResults()))
+    result.value = value;
+  return finishMixed(op, results);
+}
+
+static LogicalResult convertWhile(Op &op) {
+  const Graph *condition = readGraph(op, op.node.arg(size_t(0))), *body = readGraph(op, op.node.arg(1));
+  SmallVector<Argument> first, rest;
+  if (!condition || !body || !readOperands(op, op.node.arg(2), first) || !readOperands(op, op.node.arg(3), rest))
+    return failure();
+  SmallVector<Operand> carry;
+  for (const Argument &argument : first) // numbers are carried as tensors
+    carry.push_back(op.importer.readOutput(op, argument));
+  if (llvm::any_of(carry, [](const Operand &x) { return x.isNull(); }))
+    return op.unsupported("with an operand whose value is not known");
+  auto captures = readAll(op, rest);
+  if (!captures)
+    return failure();
+  Region regions[2];
+  for (auto [graph, region] : llvm::zip(ArrayRef({condition, body}), regions)) {
+    RegionBuilder inside(op);
+    for (const Operand &x : carry)
+      inside.take(x);
+    for (const Operand &x : *captures)
+      inside.take(x);
+    std::optional<Tensors> given = inside.import(*graph);
+    if (!given)
+      return failure();
+    if (given->size() != (graph == condition ? 1 : carry.size()))
+      return op.error("has a body that gives " + Twine(given->size()) + " values");
+    for (auto [i, value] : llvm::enumerate(*given)) {
+      value = graph == condition ? op.reshape(op.convert(value, ScalarType::Bool), {})
+                                 : asCarried(op, value, carry[i].tensor);
+      if (!value)
+        return failure();
+    }
+    inside.yield(*given);
+    region.takeBody(inside.region);
+  }
+  SmallVector<Value> initial = tensorsOf(carry);
+  auto loop = graph::WhileOp::create(op.b, op.loc, ValueRange(initial).getTypes(), initial, tensorsOf(*captures));
+  loop.getCondition().takeBody(regions[0]);
+  loop.getBody().takeBody(regions[1]);
+  Tensors results;
+  for (auto [value, start] : llvm::zip(loop.getResults(), carry))
+    results.push_back({value, start.tensor.dtype});
+  return finishMixed(op, results);
 }
 
 void populateControl(ConverterTable &t) {
   t["higher_order.scan"] = convertScan;
   t["higher_order.map_impl"] = t["higher_order.map"] = convertMap;
   t["higher_order.cond"] = convertCond;
+  t["higher_order.while_loop"] = convertWhile;
 }
 
 } // namespace tenon::torch_export

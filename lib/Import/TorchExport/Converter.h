@@ -91,6 +91,7 @@ void populateResampling(ConverterTable &table);
 void populateFourier(ConverterTable &table);
 void populateGradients(ConverterTable &table);
 void populatePointwiseGradients(ConverterTable &table);
+void populateFound(ConverterTable &table);
 const ConverterTable &converterTable();
 
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a
@@ -280,6 +281,9 @@ public:
                 llvm::ArrayRef<mlir::AffineExpr> dims);
   Tensor scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, llvm::ArrayRef<Operand> indices,
                  llvm::ArrayRef<int64_t> coords);
+  /// Coordinates of the true elements, a row each; null when `mask` is. Their number becomes the symbol that the
+  /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
+  Tensor nonzero(Tensor mask, unsigned of = 0);
   /// i64 indices with negative ones counted from the end of a dimension of that size, unless they cannot be negative.
   Tensor wrapIndices(Tensor indices, mlir::AffineExpr size);
 

@@ -32,6 +32,7 @@ const ConverterTable &converterTable() {
     populateFourier(t);
     populateGradients(t);
     populatePointwiseGradients(t);
+    populateFound(t);
     return t;
   }();
   return table;
@@ -264,30 +265,135 @@ bool GraphImporter::importItem(const Node &node) {
     return true;
   x = op.reshape(x, {});
   for (const Argument &output : node.outputs) {
-    StringRef name;
-    const SymExpr *expr = nullptr;
-    ScalarType type = ScalarType::Long;
-    if (auto *sym = output.getIf<SymIntArg>()) {
-      name = sym->name;
-      const SymInt *meta = graph.symInt(name);
-      expr = meta ? meta->expr.get() : nullptr;
-    } else if (auto *sym = output.getIf<SymFloatArg>()) {
-      name = sym->name;
-      type = ScalarType::Double;
-      auto meta = graph.symFloats.find(name);
-      expr = meta != graph.symFloats.end() ? meta->second.expr.get() : nullptr;
-    } else if (auto *sym = output.getIf<SymBoolArg>()) {
-      name = sym->name;
-      type = ScalarType::Bool;
-    }
-    if (name.empty())
+    auto *sym = output.getIf<SymIntArg>();
+    const SymInt *meta = sym ? graph.symInt(sym->name) : nullptr;
+    if (meta && meta->expr && meta->expr->isSymbol() && state.sizeNames.contains(meta->expr->name) &&
+        defineSize(op, *meta->expr, sym->name, op.convert(x, ScalarType::Long)))
       continue;
-    Tensor value = op.convert(x, type);
-    values.bind(name, value);
-    if (expr && expr->isSymbol())
-      state.unbacked[expr->name] = value;
+    bindNumber(output, op, x);
   }
   return true;
+}
+
+void GraphImporter::bindNumber(const Argument &output, Op &op, Tensor value) {
+  StringRef name;
+  const SymExpr *expr = nullptr;
+  ScalarType type = ScalarType::Long;
+  if (auto *sym = output.getIf<SymIntArg>()) {
+    name = sym->name;
+    const SymInt *meta = graph.symInt(name);
+    expr = meta ? meta->expr.get() : nullptr;
+  } else if (auto *sym = output.getIf<SymFloatArg>()) {
+    name = sym->name;
+    type = ScalarType::Double;
+    auto meta = graph.symFloats.find(name);
+    expr = meta != graph.symFloats.end() ? meta->second.expr.get() : nullptr;
+  } else if (auto *sym = output.getIf<SymBoolArg>()) {
+    name = sym->name;
+    type = ScalarType::Bool;
+  }
+  if (name.empty())
+    return;
+  value = op.convert(value, type);
+  values.bind(name, value);
+  if (expr && expr->isSymbol())
+    state.unbacked[expr->name] = value;
+}
+
+Tensor GraphImporter::readNumber(Op &op, const Argument &argument) {
+  auto ofNumber = [&](StringRef name) -> Tensor {
+    const Number *number = values.number(name);
+    if (!number)
+      return values.read(op, name);
+    if (!number->expr)
+      return op.scalar(number->kind, number->asDouble());
+    Value size = graph::SizeOp::create(b, op.loc, RankedTensorType::get({}, b.getI64Type()),
+                                       graph::DimsAttr::get(state.context, {number->expr}));
+    return {size, ScalarType::Long};
+  };
+  if (auto *sym = argument.getIf<SymIntArg>(); sym && !sym->isStatic())
+    return ofNumber(sym->name);
+  if (auto *sym = argument.getIf<SymFloatArg>(); sym && !sym->isStatic())
+    return ofNumber(sym->name);
+  if (auto *sym = argument.getIf<SymBoolArg>(); sym && !sym->isStatic()) {
+    if (Tensor value = values.read(op, sym->name))
+      return value;
+    auto meta = graph.symBools.find(sym->name);
+    return meta != graph.symBools.end() && meta->second.expr ? evaluateCondition(op.node, *meta->second.expr) : Tensor();
+  }
+  if (argument.kind() == Argument::Kind::Bool || argument.kind() == Argument::Kind::SymBool)
+    if (std::optional<bool> value = argument.as<bool>())
+      return op.scalar(ScalarType::Bool, *value);
+  if (std::optional<int64_t> value = argument.as<int64_t>())
+    return op.scalar(ScalarType::Long, static_cast<double>(*value));
+  if (std::optional<double> value = argument.as<double>())
+    return op.scalar(ScalarType::Double, *value);
+  return {};
+}
+
+Tensor GraphImporter::readOutput(Op &op, const Argument &output) {
+  if (auto tensor = output.as<TensorArg>())
+    return values.read(op, tensor->name);
+  return readNumber(op, output);
+}
+
+Tensor GraphImporter::evaluateCondition(const Node &node, const SymExpr &expr) {
+  using Kind = SymExpr::Kind;
+  Op op(*this, node, b, state.locate(node));
+  auto condition = [&](unsigned i) { return evaluateCondition(node, *expr.operands[i]); };
+  auto number = [&](unsigned i, ScalarType type) { return evaluateNumber(node, *expr.operands[i], type); };
+  auto compare = [&](Compare how) -> Tensor {
+    if (expr.operands.size() != 2)
+      return {};
+    for (ScalarType type : {ScalarType::Long, ScalarType::Double}) {
+      Tensor l = number(0, type), r = number(1, type);
+      if (l && r)
+        return op.map(
+            ScalarType::Bool, type, {l, r}, [&](Scalars &s, ValueRange v) { return s.compare(how, v[0], v[1]); },
+            ScalarType::Bool);
+    }
+    return {};
+  };
+  switch (expr.kind) {
+  case Kind::Bool:
+    return op.scalar(ScalarType::Bool, static_cast<double>(expr.value));
+  case Kind::Symbol:
+    return state.unbacked.lookup(expr.name);
+  case Kind::Eq:
+    return compare(Compare::Eq);
+  case Kind::Ne:
+    return compare(Compare::Ne);
+  case Kind::Lt:
+    return compare(Compare::Lt);
+  case Kind::Le:
+    return compare(Compare::Le);
+  case Kind::Gt:
+    return compare(Compare::Gt);
+  case Kind::Ge:
+    return compare(Compare::Ge);
+  case Kind::Not: {
+    Tensor x = expr.operands.size() == 1 ? condition(0) : Tensor();
+    return x ? op.map(ScalarType::Bool, ScalarType::Bool, {x},
+                      [](Scalars &s, ValueRange v) { return s.negate(v[0]); })
+             : Tensor();
+  }
+  case Kind::And:
+  case Kind::Or: {
+    Tensor result;
+    for (unsigned i = 0; i < expr.operands.size(); ++i) {
+      Tensor next = condition(i);
+      if (!next)
+        return {};
+      result = !result ? next
+                       : op.map(ScalarType::Bool, ScalarType::Bool, {result, next}, [&](Scalars &s, ValueRange v) {
+                           return expr.kind == Kind::And ? s.both(v[0], v[1]) : s.either(v[0], v[1]);
+                         });
+    }
+    return result;
+  }
+  default:
+    return {};
+  }
 }
 
 void GraphImporter::importIntegerResult(const Node &node, StringRef name) {
@@ -325,6 +431,8 @@ void GraphImporter::importFloatResult(const Node &node, StringRef name) {
 bool GraphImporter::importNumberNode(const Node &node) {
   if (importItem(node))
     return true;
+  if (node.op().starts_with("higher_order."))
+    return false;
   bool givesNumbers = false;
   for (const Argument &output : node.outputs) {
     givesNumbers |= output.kind() == Argument::Kind::SymInt || output.kind() == Argument::Kind::SymFloat ||
@@ -333,8 +441,7 @@ bool GraphImporter::importNumberNode(const Node &node) {
       importIntegerResult(node, sym->name);
     else if (auto *sym = output.getIf<SymFloatArg>(); sym && !sym->isStatic())
       importFloatResult(node, sym->name);
-    else if (auto *sym = output.getIf<SymBoolArg>(); sym && !sym->isStatic())
-      values.poison(sym->name); // only asserts read it
+    // A condition has no value until something that is not an assertion reads it.
   }
   return givesNumbers || isNumberOperator(node.op());
 }

@@ -18,6 +18,9 @@ struct ImportState {
   SizeSymbols symbols;
   /// Integers and floats that come from data (symbols u0, zuf0, …): tensors of rank 0 in the main graph.
   llvm::StringMap<Tensor> unbacked;
+  /// Symbols that are sizes of tensors, and conditions that the exporter checks.
+  llvm::StringSet<> sizeNames;
+  std::vector<SymExprRef> asserted;
   std::map<std::string, UnsupportedUse> unsupported; ///< by operator and reason
   bool failed = false;
 
@@ -42,6 +45,14 @@ public:
   bool isUsed(llvm::StringRef name) const { return used.contains(name); }
   /// The tensors that an argument names, for outputs of graphs.
   Tensor readTensor(llvm::StringRef name, mlir::Location loc);
+  /// An output of the graph as a tensor; numbers get rank 0. Null when it has no value that is known here.
+  Tensor readOutput(Op &op, const Argument &output);
+  /// A Python number that an argument names, as a tensor of rank 0; null when it is not known.
+  Tensor readNumber(Op &op, const Argument &argument);
+  /// Gives a number that comes from data, an output of `node`, its value.
+  void bindNumber(const Argument &output, Op &op, Tensor value);
+  /// The condition as a tensor of rank 0 and type Bool; null when it has parts that are not known.
+  Tensor evaluateCondition(const Node &node, const SymExpr &expr);
 
 private:
   void importNode(const Node &node);
@@ -50,11 +61,14 @@ private:
   void importFloatResult(const Node &node, llvm::StringRef name);
   Tensor evaluateNumber(const Node &node, const SymExpr &expr, ScalarType type);
   bool importItem(const Node &node);
+  bool defineSize(Op &op, const SymExpr &symbol, llvm::StringRef name, Tensor value);
   llvm::StringSet<> used;
 };
 
 /// Reports every operator of the graph, and of graphs in it, that has no converter.
 void collectUnsupported(ImportState &state, const Graph &graph);
+/// Notes which symbols of the graph, and of graphs in it, are sizes, and what is asserted about them.
+void collectSizes(ImportState &state, const Graph &graph);
 /// Whether the graph has operators that write in place.
 bool writesInPlace(const Graph &graph);
 /// The converter of an operator; null when there is none. Drops the underscore of an in-place operator.

@@ -291,6 +291,7 @@ void ProgramImporter::reportUnsupported() {
 
 FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
   collectUnsupported(state, program.graph);
+  collectSizes(state, program.graph);
   declareSymbols();
   makeFunction();
   GraphImporter graph(state, program.graph, b);

@@ -98,10 +98,21 @@ static bool isMask(const Tensor &index) {
 static std::optional<Advanced> readIndices(Op &op, Tensor x, Tensors indices) {
   if (op.isBad() || !x)
     return std::nullopt;
-  if (llvm::any_of(indices, isMask)) {
-    (void)op.unsupported("with a mask of bools, whose result has a size that depends on data",
-                         "use torch.where, or indices of a fixed number");
-    return std::nullopt;
+  // A mask stands for the coordinates of its true elements.
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (!isMask(indices[i]))
+      continue;
+    int64_t width = indices[i].rank();
+    Tensor positions = op.nonzero(op.convert(indices[i], ScalarType::Bool));
+    Tensors columns;
+    for (int64_t k = 0; k < width; ++k)
+      columns.push_back(op.select(positions, 1, op.constant(k)));
+    if (width == 0 || llvm::any_of(columns, [](const Tensor &t) { return !t; })) {
+      (void)op.unsupported("with a mask of rank 0");
+      return std::nullopt;
+    }
+    indices.erase(indices.begin() + i);
+    indices.insert(indices.begin() + i, columns.begin(), columns.end());
   }
   int64_t rank = x.rank();
   if (static_cast<int64_t>(indices.size()) > rank) {
@@ -159,16 +170,12 @@ static LogicalResult fillByMask(Op &op, Tensor x, ArrayRef<Tensor> indices, Tens
   Tensor mask;
   int64_t d = 0;
   for (const Tensor &index : indices) {
-    if (index && (mask || !isMask(index)))
-      return op.unsupported("with several indices of which one is a mask");
     for (int64_t k = 0; index && k < index.rank(); ++k)
       along.push_back(d + k);
     d += index ? index.rank() : 1;
     if (index)
       mask = op.convert(index, ScalarType::Bool);
   }
-  if (graph::asConstant(graph::numElements(values.value.getType())) != 1 || op.flag("accumulate", false))
-    return op.unsupported("with a mask of bools and more than one value", "use torch.where");
   Operand condition(mask, along);
   condition.isRaw = true;
   values = op.reshape(values, {});
@@ -181,7 +188,8 @@ static LogicalResult convertIndexPut(Op &op) {
   Tensors indices = op.optionalTensors("indices");
   if (op.isBad())
     return failure();
-  if (llvm::any_of(indices, isMask))
+  bool isFill = graph::asConstant(graph::numElements(values.value.getType())) == 1 && !op.flag("accumulate", false);
+  if (llvm::count_if(indices, isMask) == 1 && isFill && llvm::count_if(indices, [](const Tensor &t) { return !!t; }) == 1)
     return fillByMask(op, x, indices, values);
   std::optional<Advanced> advanced = readIndices(op, x, indices);
   if (!advanced)

@@ -336,7 +336,7 @@ static Convert convertCumulate(ReduceKind kind) {
 }
 
 /// values and positions in order; uint8 and bool are compared as wider integers
-static std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending) {
+std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending) {
   if (!x)
     return {};
   if (x.rank() == 0)

@@ -17,7 +17,19 @@ void SizeSymbols::declare(const SymExpr &expr, const std::map<std::string, Range
     int64_t low = std::clamp<int64_t>(range.min.value_or(0), 0, kMaxSize);
     ranges.emplace_back(low, std::clamp<int64_t>(range.max.value_or(kMaxSize), low, kMaxSize));
     floors.push_back(0);
+    bounds.push_back({});
   });
+}
+
+unsigned SizeSymbols::declareFound(StringRef name, int64_t min, int64_t max, AffineExpr bound) {
+  unsigned position = names.size();
+  positions[name] = position;
+  names.push_back(name.str());
+  int64_t low = std::clamp<int64_t>(min, 0, kMaxSize);
+  ranges.emplace_back(low, std::clamp<int64_t>(max, low, kMaxSize));
+  floors.push_back(0);
+  bounds.push_back(bound);
+  return position;
 }
 
 void SizeSymbols::noteHint(StringRef symbol, int64_t value) { hints.try_emplace(symbol, value); }
@@ -176,8 +188,8 @@ std::optional<int64_t> SizeSymbols::hint(AffineExpr expr) const {
 
 std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b, int64_t floor) const {
   SmallVector<std::pair<int64_t, int64_t>> now = ranges;
-  for (auto [range, own] : llvm::zip(now, floors))
-    if (range.first <= kAssumedMin)
+  for (auto [range, own, bound] : llvm::zip(now, floors, bounds))
+    if (range.first <= kAssumedMin && !bound) // what a call finds may be anything that it is declared to be
       range.first = std::min(range.first, std::max(own, floor));
   std::optional<std::pair<int64_t, int64_t>> range = graph::rangeOf(graph::normalize(b - a), now);
   if (range && range->first >= 0)
@@ -212,9 +224,10 @@ std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b) {
 
 ArrayAttr SizeSymbols::toAttr() const {
   SmallVector<Attribute> symbols;
-  for (auto [name, range, floor] : llvm::zip(names, ranges, floors)) {
-    int64_t min = range.first <= kAssumedMin ? std::min(range.first, floor) : range.first;
-    symbols.push_back(graph::SymbolAttr::get(context, name, min, range.second));
+  for (auto [name, range, floor, bound] : llvm::zip(names, ranges, floors, bounds)) {
+    int64_t min = range.first <= kAssumedMin && !bound ? std::min(range.first, floor) : range.first;
+    symbols.push_back(graph::SymbolAttr::get(context, name, min, range.second,
+                                             bound ? graph::DimsAttr::get(context, {bound}) : graph::DimsAttr()));
   }
   return ArrayAttr::get(context, symbols);
 }

@@ -14,6 +14,9 @@ public:
 
   /// Declares every symbol of `expr` that is new. `ranges` is the program's.
   void declare(const SymExpr &expr, const std::map<std::string, Range> &ranges);
+  /// Declares a symbol whose value the call finds: at most `bound`, over the symbols before it. Its position.
+  unsigned declareFound(llvm::StringRef name, int64_t min, int64_t max, mlir::AffineExpr bound);
+  bool isDeclared(llvm::StringRef name) const { return positions.contains(name); }
   /// Notes what the exporter's example inputs had for a symbol, for checks.
   void noteHint(llvm::StringRef symbol, int64_t value);
 
@@ -49,6 +52,7 @@ private:
   llvm::SmallVector<std::string> names;
   llvm::SmallVector<std::pair<int64_t, int64_t>> ranges; ///< as the exporter says
   llvm::SmallVector<int64_t> floors;                     ///< at least this size is assumed, 0 … 2
+  llvm::SmallVector<mlir::AffineExpr> bounds;            ///< of symbols that a call finds; null for the others
   llvm::StringMap<unsigned> positions;
   llvm::StringMap<int64_t> hints;
 };

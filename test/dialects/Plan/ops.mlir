@@ -27,4 +27,22 @@ plan.func @f attributes {symbols = [#graph.symbol<"n", 0, 9>]} {
   plan.store_sizes [#plan.expr<s0 + 1>] to %1
   // CHECK: plan.check s0 equals s1 * 2 site 3
   plan.check s0 equals s1 * 2 site 3
+  // CHECK: plan.if %{{.*}} then {
+  // CHECK: } else {
+  plan.if %0 then {
+    plan.copy %0 to %1 bytes(16)
+  } else {
+  }
+  // CHECK: plan.while {
+  // CHECK: plan.test %
+  // CHECK: } do {
+  // CHECK: } exit {
+  plan.while {
+    plan.test %0
+  } do {
+    plan.copy %0 to %1 bytes(16)
+  } exit {
+  }
+  // CHECK: plan.define_size 1 from %{{.*}} min 0 max 64 bound s0 * 4 site 2
+  plan.define_size 1 from %0 min 0 max 64 bound s0 * 4 site 2
 }

@@ -75,3 +75,62 @@ plan.func @slices {
     plan.copy %c to %a bytes(16)
   }
 }
+
+// -----
+
+// A buffer made outside of a branch lives across both.
+plan.func @branch {
+  // expected-note @+1 {{the other buffer}}
+  %0 = plan.alloc 0 bytes(4) {offset = 0 : i64}
+  %p = plan.input 0 bytes(1)
+  %o = plan.output 0 bytes(4)
+  plan.if %p then {
+    plan.copy %0 to %o bytes(4)
+  } else {
+    // expected-error @+1 {{buffer 1 overlaps buffer 0, which lives at the same time}}
+    %1 = plan.alloc 1 bytes(4) {offset = 0 : i64}
+    plan.copy %1 to %o bytes(4)
+  }
+}
+
+// -----
+
+// Buffers of the two branches may share their bytes.
+plan.func @apart {
+  %p = plan.input 0 bytes(1)
+  %o = plan.output 0 bytes(4)
+  plan.if %p then {
+    %0 = plan.alloc 0 bytes(4) {offset = 0 : i64}
+    plan.copy %0 to %o bytes(4)
+  } else {
+    %1 = plan.alloc 1 bytes(4) {offset = 0 : i64}
+    plan.copy %1 to %o bytes(4)
+  }
+}
+
+// -----
+
+// What the condition reads, the body may not use otherwise.
+plan.func @while {
+  // expected-note @+1 {{the other buffer}}
+  %0 = plan.alloc 0 bytes(4) {offset = 0 : i64}
+  %o = plan.output 0 bytes(4)
+  plan.while {
+    plan.test %0
+  } do {
+    // expected-error @+1 {{buffer 1 overlaps buffer 0, which lives at the same time}}
+    %1 = plan.alloc 1 bytes(4) {offset = 0 : i64}
+    plan.copy %1 to %o bytes(4)
+  } exit {
+  }
+}
+
+// -----
+
+plan.func @no_test {
+  // expected-error @+1 {{'plan.while' op condition must end in its one 'plan.test'}}
+  plan.while {
+  } do {
+  } exit {
+  }
+}

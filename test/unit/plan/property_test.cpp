@@ -31,8 +31,13 @@ static Bytes runKernel(uint64_t kernel, ArrayRef<Bytes> inputs, unsigned result,
   uint64_t h = kernel * 977 + result;
   for (const Bytes &b : inputs)
     h = hashBytes(h, b.data(), b.size());
-  return fill(h, bytes);
+  Bytes made = fill(h, bytes);
+  if (bytes == 1) // only predicates have one byte
+    made[0] &= 1;
+  return made;
 }
+/// Loops of random conditions might never end.
+static constexpr int64_t kMaxSteps = 5;
 
 //===----------------------------------------------------------------------===//
 // Programs
@@ -50,8 +55,9 @@ struct Size { // c, or c * s<symbol>
 };
 struct Shape {
   std::vector<Size> dims;
+  bool isPredicate = false;
   int64_t bytes(ArrayRef<int64_t> s) const {
-    int64_t n = 4;
+    int64_t n = isPredicate ? 1 : 4;
     for (const Size &d : dims)
       n *= d.eval(s);
     return n;
@@ -65,14 +71,14 @@ struct Shape {
       t += (d.symbol < 0 ? std::to_string(d.c) : "?") + "x";
       list += (list.empty() ? "" : ", ") + d.text();
     }
-    return t + "f32" + (isStatic() ? "" : ", #graph.dims<[" + list + "]>") + ">";
+    return t + (isPredicate ? "i1" : "f32") + (isStatic() ? "" : ", #graph.dims<[" + list + "]>") + ">";
   }
-  bool operator==(const Shape &o) const { return dims == o.dims; }
+  bool operator==(const Shape &o) const { return dims == o.dims && isPredicate == o.isPredicate; }
 };
 
 struct Block;
 struct Op {
-  enum Kind { Call, Reshape, Constant, Weight, Scan } kind;
+  enum Kind { Call, Reshape, Constant, Weight, Scan, Cond, While } kind;
   std::vector<int> operands, results; // values of the block
   uint64_t kernel = 0;
   std::vector<std::pair<int, int>> alias;
@@ -82,6 +88,7 @@ struct Op {
   bool reverse = false;
   Size length{0};
   std::shared_ptr<Block> body;
+  std::shared_ptr<Block> other; // Cond: else; While: the condition
 };
 struct Block {
   std::vector<Shape> values;
@@ -239,6 +246,60 @@ private:
     block.ops.push_back(op);
   }
 
+  /// The captures of an op and what its regions see of them; rather such as have one of these shapes.
+  void addCaptures(Block &block, Op &op, ArrayRef<Shape> rather) {
+    for (const Shape &shape : rather)
+      if (pick(3))
+        op.operands.push_back(valueOf(block, shape));
+    for (int i = 0, n = pick(3); i < n && !block.values.empty(); ++i)
+      op.operands.push_back(pick(block.values.size()));
+  }
+  std::shared_ptr<Block> makeRegion(const Block &outside, ArrayRef<int> arguments, ArrayRef<Shape> results, int count,
+                                    int depth) {
+    auto region = std::make_shared<Block>();
+    for (int v : arguments)
+      region->values.push_back(outside.values[v]);
+    region->arguments = arguments.size();
+    fillBlock(*region, count, depth + 1);
+    for (const Shape &shape : results)
+      region->results.push_back(valueOf(*region, shape));
+    return region;
+  }
+  void addResults(Block &block, Op &op, ArrayRef<Shape> shapes) {
+    for (const Shape &shape : shapes) {
+      op.results.push_back(block.values.size());
+      block.values.push_back(shape);
+    }
+    block.ops.push_back(op);
+  }
+
+  void addCond(Block &block, int depth) {
+    Op op{Op::Cond};
+    std::vector<Shape> results;
+    for (int i = 0, n = pick(4); i < n; ++i)
+      results.push_back(anyOf(shapes));
+    op.operands.push_back(valueOf(block, Shape{{}, true}));
+    addCaptures(block, op, results);
+    ArrayRef<int> captures = ArrayRef(op.operands).drop_front();
+    op.body = makeRegion(block, captures, results, pick(4), depth);
+    op.other = makeRegion(block, captures, results, pick(4), depth);
+    addResults(block, op, results);
+  }
+
+  void addWhile(Block &block, int depth) {
+    Op op{Op::While};
+    op.carries = pick(4);
+    std::vector<Shape> carried;
+    for (int c = 0; c < op.carries; ++c) {
+      carried.push_back(anyOf(shapes));
+      op.operands.push_back(valueOf(block, carried[c]));
+    }
+    addCaptures(block, op, {});
+    op.body = makeRegion(block, op.operands, carried, 1 + pick(4), depth);
+    op.other = makeRegion(block, op.operands, {Shape{{}, true}}, pick(3), depth);
+    addResults(block, op, carried);
+  }
+
   void fillBlock(Block &block, int count, int depth) {
     for (int i = 0; i < count || block.values.empty(); ++i) {
       int what = pick(12);
@@ -267,6 +328,10 @@ private:
         block.ops.push_back(op);
       } else if (what <= 3 && depth < 2) {
         addScan(block, depth);
+      } else if (what == 4 && depth < 3) {
+        addCond(block, depth);
+      } else if (what == 5 && depth < 2) {
+        addWhile(block, depth);
       } else {
         std::vector<Shape> results{anyOf(shapes)};
         if (pick(4) == 0)
@@ -337,8 +402,39 @@ private:
         out += "graph.yield " + yielded + " : " + types(*op.body, op.body->results) + "\n}\n";
         break;
       }
+      case Op::Cond:
+      case Op::While: {
+        ArrayRef<int> all(op.operands), carry = all.take_front(op.carries);
+        auto group = [&](ArrayRef<int> values) {
+          return values.empty() ? std::string("()") : "(" + names(values) + " : " + types(block, values) + ")";
+        };
+        std::string inner = prefix + std::to_string(block.values.size()) + "_" + std::to_string(&op - &block.ops[0]);
+        std::string first, second;
+        printRegion(op.kind == Op::Cond ? *op.body : *op.other, inner + "a", first);
+        printRegion(op.kind == Op::Cond ? *op.other : *op.body, inner + "b", second);
+        out += results.empty() ? "" : results + " = ";
+        if (op.kind == Op::Cond)
+          out += "graph.cond " + name(op.operands[0]) + " captures" + group(all.drop_front()) +
+                 (op.results.empty() ? "" : " -> (" + types(block, op.results) + ")") + " then " + first + " else " +
+                 second + "\n";
+        else
+          out += "graph.while carry" + group(carry) + " captures" + group(all.drop_front(op.carries)) + first + " do " +
+                 second + "\n";
+        break;
+      }
       }
     }
+  }
+
+  void printRegion(const Block &region, const std::string &inner, std::string &out) {
+    std::string arguments, yielded;
+    for (int a = 0; a < region.arguments; ++a)
+      arguments += (a ? ", %" : "%") + inner + std::to_string(a) + ": " + region.values[a].text();
+    out += "{\n^bb0" + (arguments.empty() ? "" : "(" + arguments + ")") + ":\n";
+    printBlock(region, inner, out);
+    for (int v : region.results)
+      yielded += (yielded.empty() ? " %" : ", %") + inner + std::to_string(v);
+    out += "graph.yield" + yielded + (yielded.empty() ? "" : " : " + types(region, region.results)) + "\n}";
   }
 
   void print(Program &program) {
@@ -383,6 +479,12 @@ public:
         runScan(block, op, inputs, values);
         continue;
       }
+      if (op.kind == Op::Cond || op.kind == Op::While) {
+        std::vector<Bytes> results = op.kind == Op::Cond ? runCond(op, inputs) : runWhile(op, inputs);
+        for (size_t r = 0; r < op.results.size(); ++r)
+          values[op.results[r]] = results[r];
+        continue;
+      }
       for (size_t r = 0; r < op.results.size(); ++r) {
         int64_t bytes = block.values[op.results[r]].bytes(symbols);
         values[op.results[r]] = op.kind == Op::Call      ? runKernel(op.kernel, inputs, r, bytes)
@@ -409,6 +511,18 @@ public:
 
 private:
   ArrayRef<int64_t> symbols;
+
+  std::vector<Bytes> runCond(const Op &op, const std::vector<Bytes> &inputs) {
+    return run(inputs[0][0] ? *op.body : *op.other, std::vector<Bytes>(inputs.begin() + 1, inputs.end()));
+  }
+  std::vector<Bytes> runWhile(const Op &op, std::vector<Bytes> inputs) {
+    for (int64_t step = 0; step < kMaxSteps && run(*op.other, inputs)[0][0]; ++step) {
+      std::vector<Bytes> next = run(*op.body, inputs);
+      std::copy(next.begin(), next.end(), inputs.begin());
+    }
+    inputs.resize(op.carries);
+    return inputs;
+  }
 
   void runScan(const Block &block, const Op &op, ArrayRef<Bytes> inputs, std::vector<Bytes> &values) {
     int64_t n = op.length.eval(symbols);
@@ -534,8 +648,26 @@ private:
           run(loop.getBody().front());
         }
         counters.pop_back();
+      } else if (auto branch = dyn_cast<plan::IfOp>(op)) {
+        run((test(branch.getPredicate()) ? branch.getThenBody() : branch.getElseBody()).front());
+      } else if (auto loop = dyn_cast<plan::WhileOp>(op)) {
+        counters.push_back(0);
+        while (true) {
+          run(loop.getCondition().front());
+          bool goesOn = test(cast<plan::TestOp>(loop.getCondition().front().back()).getPredicate());
+          if (!error.empty() || !goesOn || counters.back() >= kMaxSteps)
+            break;
+          run(loop.getBody().front());
+          ++counters.back();
+        }
+        run(loop.getExit().front());
+        counters.pop_back();
       }
     }
+  }
+  bool test(Value predicate) {
+    Bytes byte = read(ranges[predicate]);
+    return !byte.empty() && byte[0] != 0;
   }
   void runCopy(plan::CopyOp copy) {
     Range from = ranges[copy.getSource()], to = ranges[copy.getDest()];

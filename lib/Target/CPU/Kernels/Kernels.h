@@ -21,6 +21,8 @@ mlir::LogicalResult emitArgReduce(Emitter &e, graph::ArgReduceOp root);
 mlir::LogicalResult emitCumulate(Emitter &e, graph::CumulateOp root);
 /// Stable order along a dimension.
 mlir::LogicalResult emitSort(Emitter &e, graph::SortOp root);
+/// Positions of true elements, and their number.
+mlir::LogicalResult emitNonzero(Emitter &e, graph::NonzeroOp root);
 /// Updates at positions that are data; the result may lie in the destination's buffer.
 mlir::LogicalResult emitScatter(Emitter &e, graph::ScatterOp root);
 

@@ -41,6 +41,7 @@ static LogicalResult emitKernel(Emitter &e) {
       .Case([&](graph::CumulateOp op) { return emitCumulate(e, op); })
       .Case([&](graph::SortOp op) { return emitSort(e, op); })
       .Case([&](graph::ScatterOp op) { return emitScatter(e, op); })
+      .Case([&](graph::NonzeroOp op) { return emitNonzero(e, op); })
       .Default([&](Operation *op) { return op->emitOpError("has no CPU kernel"); });
 }
 

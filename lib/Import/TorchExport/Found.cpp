@@ -1,0 +1,210 @@
+// Sizes that depend on data: numbers read from tensors, positions of true elements, distinct values.
+#include "GraphImporter.h"
+
+using namespace mlir;
+using tenon::graph::Dims;
+
+namespace tenon::torch_export {
+
+//===----------------------------------------------------------------------===//
+// Symbols
+//===----------------------------------------------------------------------===//
+
+void collectSizes(ImportState &state, const Graph &graph) {
+  for (auto &entry : graph.tensors)
+    for (const SymInt &size : entry.second.sizes)
+      if (size.expr)
+        size.expr->forEachSymbol([&](const SymExpr &symbol) { state.sizeNames.insert(symbol.name); });
+  for (const Node &node : graph.nodes) {
+    if (node.op().starts_with("aten._assert_scalar") && !node.inputs.empty())
+      if (auto *condition = node.inputs[0].arg.getIf<SymBoolArg>(); condition && !condition->isStatic())
+        if (auto it = graph.symBools.find(condition->name); it != graph.symBools.end() && it->second.expr)
+          state.asserted.push_back(it->second.expr);
+    for (const NamedArgument &input : node.inputs)
+      if (auto *inner = input.arg.getIf<GraphArg>())
+        collectSizes(state, *inner->graph);
+  }
+}
+
+/// The least expression over known symbols that `symbol` is asserted not to exceed; null when there is none.
+static AffineExpr assertedBound(ImportState &state, StringRef symbol) {
+  using Kind = SymExpr::Kind;
+  AffineExpr best;
+  for (const SymExprRef &condition : state.asserted) {
+    if (condition->operands.size() != 2)
+      continue;
+    bool isBelow = condition->kind == Kind::Le || condition->kind == Kind::Lt;
+    bool isAbove = condition->kind == Kind::Ge || condition->kind == Kind::Gt;
+    if (!isBelow && !isAbove)
+      continue;
+    const SymExpr &least = *condition->operands[isBelow ? 0 : 1], &most = *condition->operands[isBelow ? 1 : 0];
+    if (!least.isSymbol() || least.name != symbol)
+      continue;
+    AffineExpr bound = state.symbols.toExpr(most);
+    if (!bound)
+      continue;
+    bool isStrict = condition->kind == Kind::Lt || condition->kind == Kind::Gt;
+    bound = graph::normalize(isStrict ? bound - 1 : bound);
+    if (!best || graph::asConstant(bound).value_or(std::numeric_limits<int64_t>::max()) <
+                     graph::asConstant(best).value_or(std::numeric_limits<int64_t>::max()))
+      best = bound;
+  }
+  return best;
+}
+
+/// A number from data becomes a size. False when it is known already; an error when it has no bound.
+bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Tensor value) {
+  if (!value || state.symbols.isDeclared(symbol.name))
+    return false;
+  Range range;
+  if (auto it = state.program.ranges.find(symbol.name); it != state.program.ranges.end())
+    range = it->second;
+  // A bound beyond this is none: memory is set aside for it.
+  constexpr int64_t kLargest = int64_t(1) << 24;
+  AffineExpr bound = assertedBound(state, symbol.name);
+  bool isFixed = range.max && *range.max <= kLargest;
+  if (isFixed && (!bound || !graph::asConstant(bound)))
+    bound = getAffineConstantExpr(*range.max, state.context);
+  if (!bound) {
+    values.poison(name);
+    state.addUnsupported(op.node, "as a size without an upper bound",
+                         "say how large it may be, with torch._check(n <= LIMIT)");
+    return true;
+  }
+  int64_t min = std::max<int64_t>(0, range.min.value_or(0));
+  unsigned position = state.symbols.declareFound(symbol.name, min, range.max.value_or(SizeSymbols::kMaxSize), bound);
+  AffineExpr expr = getAffineSymbolExpr(position, state.context);
+  graph::DefineSizeOp::create(b, op.loc, value.value, graph::DimsAttr::get(state.context, {expr}));
+  Number number;
+  number.expr = expr;
+  values.bindNumber(name, number);
+  return true;
+}
+
+Tensor Op::nonzero(Tensor mask, unsigned of) {
+  if (!mask)
+    return {};
+  ImportState &state = importer.state;
+  std::string name;
+  if (const TensorMeta *meta = resultMeta(of))
+    for (const SymInt &size : meta->sizes)
+      if (name.empty() && size.expr && size.expr->isSymbol() && !state.symbols.isDeclared(size.expr->name))
+        name = size.expr->name;
+  for (unsigned i = 0; name.empty() || state.symbols.isDeclared(name); ++i)
+    name = "found" + std::to_string(i);
+  // The largest size comes from the bound, the smallest is none: what the exporter assumes is not checked here.
+  AffineExpr bound = graph::numElements(mask.value.getType());
+  unsigned position = state.symbols.declareFound(name, 0, SizeSymbols::kMaxSize, bound);
+  AffineExpr count = getAffineSymbolExpr(position, context());
+  auto type = graph::makeTensorType({count, constant(mask.rank())}, b.getI64Type());
+  auto found = graph::NonzeroOp::create(b, loc, type, RankedTensorType::get({}, b.getI64Type()), mask.value);
+  graph::DefineSizeOp::create(b, loc, found.getCount(), graph::DimsAttr::get(context(), {count}));
+  return {found.getPositions(), ScalarType::Long};
+}
+
+//===----------------------------------------------------------------------===//
+// Operators
+//===----------------------------------------------------------------------===//
+
+static Tensor isNonzero(Op &op, Tensor x) {
+  return x.dtype == ScalarType::Bool ? x : op.convert(x, ScalarType::Bool);
+}
+
+/// torch.nonzero of a scalar has rows of no coordinates.
+static LogicalResult convertNonzero(Op &op) {
+  bool isWhere = op.node.op().starts_with("aten.where");
+  Tensor x = op.tensor(isWhere ? "condition" : "self");
+  if (!x)
+    return failure();
+  Tensor positions = op.nonzero(isNonzero(op, x));
+  if (isWhere || op.node.op().starts_with("aten.nonzero_numpy")) {
+    Tensors columns;
+    for (int64_t d = 0; d < x.rank(); ++d)
+      columns.push_back(op.select(positions, 1, op.constant(d)));
+    return op.finish(columns);
+  }
+  return op.finish(positions);
+}
+
+static LogicalResult convertMaskedSelect(Op &op) {
+  Tensor x = op.tensor("self"), mask = op.tensor("mask");
+  if (op.isBad())
+    return failure();
+  std::optional<Dims> shape = op.broadcastDims({x.dims(), mask.dims()});
+  if (!shape)
+    return failure();
+  x = op.broadcast(x, *shape);
+  Tensor positions = op.nonzero(op.broadcast(isNonzero(op, mask), *shape));
+  if (!x || !positions)
+    return failure();
+  SmallVector<Operand> columns;
+  SmallVector<int64_t> coords;
+  for (int64_t d = 0; d < x.rank(); ++d) {
+    columns.push_back(Operand(op.select(positions, 1, op.constant(d)), {0}));
+    coords.push_back(-d - 1);
+  }
+  return op.finish(op.gather(x, columns, coords, {positions.dim(0)}));
+}
+
+std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending);
+
+/// Distinct values: of the sorted elements, those that differ from the one before; or of the elements as they stand.
+static LogicalResult convertUnique(Op &op, bool isSorted) {
+  Tensor x = op.tensor("self");
+  if (!x)
+    return failure();
+  if (op.has("dim"))
+    return op.unsupported("along one dimension", "call torch.unique without dim");
+  Dims shape = x.dims();
+  AffineExpr count = graph::numElements(x.value.getType());
+  x = op.reshape(x, {count});
+  Tensor order;
+  if (isSorted)
+    std::tie(x, order) = sortAlong(op, x, 0, false);
+  // Each element next to the one before; the first counts as new.
+  Tensor before = op.gather(x, {op.generate(ScalarType::Long, ScalarType::Long, {count}, [&](Scalars &s, ValueRange v) {
+    return s.max(s.sub(v[0], s.integer(1)), s.integer(0));
+  })}, {-1}, {count});
+  ScalarType type = computeType(x.dtype);
+  Tensor isNew = op.map(ScalarType::Bool, type, {x, before},
+                        [&](Scalars &s, ValueRange v) { return s.compare(Compare::Ne, v[0], v[1]); }, ScalarType::Bool);
+  Tensor isFirst = op.generate(
+      ScalarType::Bool, ScalarType::Long, {count},
+      [&](Scalars &s, ValueRange v) { return s.compare(Compare::Eq, v[0], s.integer(0)); }, ScalarType::Bool);
+  isNew = op.map(ScalarType::Bool, ScalarType::Bool, {isNew, isFirst},
+                 [](Scalars &s, ValueRange v) { return s.either(v[0], v[1]); });
+  Tensor positions = op.nonzero(isNew);
+  if (!positions)
+    return failure();
+  AffineExpr found = positions.dim(0);
+  positions = op.reshape(positions, {found});
+  Tensors results{op.gather(x, {positions}, {-1}, {found}), Tensor(), Tensor()};
+  if (op.isUsed(1)) {
+    Tensor rank = op.cumulate(graph::ReduceKind::Sum, op.convert(isNew, ScalarType::Long), 0);
+    rank = op.map(ScalarType::Long, ScalarType::Long, {rank},
+                  [](Scalars &s, ValueRange v) { return s.sub(v[0], s.integer(1)); });
+    if (isSorted)
+      rank = op.scatter(graph::ScatterKind::Set, rank, op.full({count}, ScalarType::Long, 0), {order}, {-1});
+    results[1] = op.reshape(rank, shape);
+  }
+  if (op.isUsed(2)) {
+    // Up to the next distinct value, or the end.
+    Tensor end = op.map(ScalarType::Long, ScalarType::Long, {}, [&](Scalars &s, ValueRange) {
+      return op.sizeValue(s, count);
+    }, ScalarType::Unknown, Dims{op.constant(1)});
+    Tensor next = op.slice(op.concat({positions, end}, 0), 0, op.constant(1), found);
+    results[2] = op.map(ScalarType::Long, ScalarType::Long, {next, positions},
+                        [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
+  }
+  return op.finish(results);
+}
+
+void populateFound(ConverterTable &t) {
+  t["aten.nonzero"] = t["aten.nonzero_numpy"] = t["aten.argwhere"] = convertNonzero;
+  t["aten.where.default"] = convertNonzero;
+  t["aten.masked_select"] = convertMaskedSelect;
+  t["aten._unique"] = t["aten._unique2"] = [](Op &op) { return convertUnique(op, true); };
+  t["aten.unique_consecutive"] = [](Op &op) { return convertUnique(op, false); };
+}
+
+} // namespace tenon::torch_export

@@ -1,0 +1,174 @@
+"""Control flow, sizes that depend on data, and state across branches and loops, next to eager."""
+
+import unittest
+
+import numpy as np
+
+import tenon
+from harness import add_cases, assert_close, check, command, compile, eager, export, new_path, run, torch
+
+import torch.nn as nn
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
+
+Dim = torch.export.Dim
+
+
+class Cond(nn.Module):
+    """Branches with weights of their own, and one in the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x, y):
+        def inner(x, y):
+            return torch.cond(y.sum() > 0, lambda x, y: (self.b(x) + y, x * 2), lambda x, y: (x - y, y + 1), (x, y))
+
+        return torch.cond(x.sum() > 0, lambda x, y: (self.a(x).relu(), y * 3), inner, (x, y))
+
+
+class SizeCond(nn.Module):
+    def forward(self, x):
+        n = x.shape[0]
+        return torch.cond(n > 4, lambda x: x.sin() + n, lambda x: x.cos() - n, (x,))
+
+
+class While(nn.Module):
+    """As many steps as a number says; two values that swap, one that only is passed on."""
+
+    def forward(self, n, x, y, z):
+        return while_loop(lambda i, n, x, y, z: i < n,
+                          lambda i, n, x, y, z: (i + 1, n.clone(), y + z, x * 0.5, z.clone()),
+                          (torch.zeros((), dtype=torch.int64), n, x, y, z))
+
+
+class Nested(nn.Module):
+    """A branch in a loop in a branch, with a product."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Linear(4, 4)
+
+    def forward(self, x, p):
+        def body(i, v):
+            v = torch.cond(v.sum() > 0, lambda v: self.w(v).tanh() - 0.1, lambda v: v * v + 0.1, (v,))
+            return i + 1, v
+
+        def loop(x):
+            return while_loop(lambda i, v: (i < 20) & (v.abs().max() < 1.5), body,
+                              (torch.zeros((), dtype=torch.int64), x))[1]
+
+        return torch.cond(p.any(), loop, lambda x: x.clone(), (x,))
+
+
+class LoopInScan(nn.Module):
+    """Each step of a scan runs a loop as often as its input says."""
+
+    def forward(self, h, xs):
+        def step(h, x):
+            h = while_loop(lambda i, v: i < x.abs().max(), lambda i, v: (i + 1, v * 0.5 + x),
+                           (torch.zeros(()), h))[1]
+            return h, h + x
+
+        return scan(step, h, xs)
+
+
+class Cache(nn.Module):
+    """A buffer that one branch updates in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(4, 8))
+
+    def forward(self, x, at, p):
+        new = torch.cond(p, lambda c, x, at: c.index_copy(0, at, x), lambda c, x, at: c.clone(), (self.cache, x, at))
+        self.cache.copy_(new)
+        return self.cache.sum(0)
+
+
+class Found(nn.Module):
+    def forward(self, x):
+        positions = torch.nonzero(x > 0)
+        chosen = x[x > 0.5]
+        return positions, chosen * 2, torch.masked_select(x, x < -0.5).exp(), chosen.sum(), positions.shape[0]
+
+
+class Rows(nn.Module):
+    def forward(self, x, keep):
+        rows = x[keep]
+        return rows @ rows.T, torch.where(keep)[0], rows.softmax(-1)
+
+
+class Unique(nn.Module):
+    def forward(self, x):
+        return torch.unique(x, return_inverse=True, return_counts=True) + torch.unique_consecutive(x.flatten(),
+                                                                                                  return_counts=True)
+
+
+class Taken(nn.Module):
+    """A number read from a tensor is a size."""
+
+    def forward(self, x, n):
+        k = n.item()
+        torch._check(k >= 0)
+        torch._check(k <= x.shape[0])
+        return x[:k] * 2, torch.arange(k), torch.zeros(k, 3) + k
+
+
+class Unbounded(nn.Module):
+    def forward(self, n):
+        k = n.item()
+        torch._check(k >= 0)
+        return torch.ones(k)
+
+
+X, Y = torch.randn(3, 8), torch.randn(3, 8)
+STEPS = [torch.tensor(n) for n in (0, 1, 2, 5)]
+CASES = [
+    ("cond", lambda: check(Cond(), (X, Y), others=[(a * X.sign() * X, b * Y.sign() * Y) for a in (1, -1) for b in (1, -1)])),
+    ("cond_on_size", lambda: check(SizeCond(), (torch.randn(6, 3),), {"x": {0: Dim("n", max=64)}},
+                                   others=[(torch.randn(n, 3),) for n in (1, 4, 5)])),
+    ("while", lambda: check(While(), (STEPS[3], X, Y, X - Y), others=[(n, X, Y, Y) for n in STEPS])),
+    ("nested", lambda: check(Nested(), (torch.randn(2, 4), torch.tensor([False, True])),
+                             others=[(s * torch.rand(2, 4), torch.tensor([p, False])) for s in (1, -1) for p in (True, False)])),
+    ("loop_in_scan", lambda: check(LoopInScan(), (torch.randn(4), 2 * torch.randn(5, 4)))),
+    ("found", lambda: check(Found(), (torch.randn(6, 7),), {"x": {0: Dim("n", max=64)}},
+                            others=[(torch.randn(n, 7),) for n in (1, 9)] + [(-torch.ones(3, 7),), (torch.ones(3, 7),)])),
+    ("rows", lambda: check(Rows(), (torch.randn(9, 5), torch.rand(9) > 0.5),
+                           others=[(torch.randn(9, 5), torch.arange(9) < n) for n in (0, 1, 9)])),
+    ("unique", lambda: check(Unique(), (torch.randint(0, 5, (4, 6)),), others=[(torch.zeros(4, 6, dtype=torch.int64),)])),
+    ("taken", lambda: check(Taken(), (torch.randn(6, 2), torch.tensor(3)),
+                            others=[(torch.randn(6, 2), torch.tensor(n)) for n in (0, 1, 6)])),
+]
+
+
+class Control(unittest.TestCase):
+    def test_state(self):
+        """No copy of the buffer, and its value lasts from call to call, until a reset."""
+        module = Cache().eval()
+        args = (torch.randn(1, 8), torch.tensor([2]), torch.tensor(True))
+        model = export(module, args)
+        path = new_path(".plan")
+        self.assertEqual(command("compile", model, "-o", path, "--stop-after=plan", "-q"), (0, ""))
+        text = path.read_text()
+        self.assertIn("plan.if", text)
+        self.assertNotIn("copied", text)
+        self.assertNotIn("plan.copy", text)
+        with tenon.Program(compile(model)) as program, program.session() as session:
+            module = Cache().eval()
+            for step in range(4):
+                args = (torch.randn(1, 8), torch.tensor([step]), torch.tensor(step != 2))
+                assert_close(session(*args), eager(module, args))
+
+    def test_errors(self):
+        path = compile(export(Taken(), (torch.randn(6, 2), torch.tensor(3))))
+        for n in (7, -1):
+            with self.assertRaisesRegex(Exception, rf"size 'u0' is {n} but must be in 0 .. 6"):
+                run(path, (torch.randn(6, 2), torch.tensor(n)))
+        status, text = command("compile", export(Unbounded(), (torch.tensor(3),)), "-o", new_path(".tenon"), "-q")
+        self.assertEqual(status, 3)
+        self.assertIn("as a size without an upper bound", text)
+
+
+add_cases(Control, CASES)
