@@ -2,8 +2,8 @@
 #include "Model.h"
 #include "dialects/Graph/IR/GraphDialect.h"
 #include "tenon/Driver/Commands.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/SymbolTable.h"
-#include "llvm/Support/Path.h"
 
 using namespace mlir;
 
@@ -24,8 +24,7 @@ private:
 
   Model &into, &from;
   SymbolTable symbols;
-  llvm::StringMap<SmallVector<std::pair<std::string, graph::WeightOp>>> byType; ///< of weights there were
-  llvm::StringMap<std::string> renamed;                                          ///< symbols of `from`
+  llvm::StringMap<std::string> renamed; ///< symbols of `from`
 };
 } // namespace
 

@@ -292,7 +292,8 @@ static LogicalResult convertWhile(Op &op) {
   if (!captures)
     return failure();
   Region regions[2];
-  for (auto [graph, region] : llvm::zip(ArrayRef({condition, body}), regions)) {
+  const Graph *graphs[] = {condition, body};
+  for (auto [graph, region] : llvm::zip(graphs, regions)) {
     RegionBuilder inside(op);
     for (const Operand &x : carry)
       inside.take(x);
