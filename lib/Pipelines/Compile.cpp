@@ -263,6 +263,8 @@ LogicalResult Compilation::run() {
       status = runPasses(module, [](OpPassManager &pm) {
         pm.addPass(createCanonicalizerPass());
         pm.addPass(createCSEPass());
+        pm.addPass(graph::createRaiseAttentionPass());
+        pm.addPass(createCSEPass());
       });
     else if (phase == Phase::Freeze)
       status = freezeConstants(module, weights);

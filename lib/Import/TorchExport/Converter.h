@@ -86,9 +86,11 @@ void populateAttention(ConverterTable &table);
 void populateIndexing(ConverterTable &table);
 void populateRecurrent(ConverterTable &table);
 void populateControl(ConverterTable &table);
+void populateVarlen(ConverterTable &table);
 void populateVmap(ConverterTable &table);
 void populateResampling(ConverterTable &table);
 void populateFourier(ConverterTable &table);
+void populateFlex(ConverterTable &table);
 void populateTraining(ConverterTable &table);
 const ConverterTable &converterTable();
 

@@ -27,9 +27,11 @@ const ConverterTable &converterTable() {
     populateIndexing(t);
     populateRecurrent(t);
     populateControl(t);
+    populateVarlen(t);
     populateVmap(t);
     populateResampling(t);
     populateFourier(t);
+    populateFlex(t);
     populateTraining(t);
     return t;
   }();
