@@ -453,7 +453,7 @@ struct FuseMapsInRegion final : OpRewritePattern<MapOp> {
           reads = *through;
         }
       auto producer = input.getDefiningOp<MapOp>();
-      if (!producer || producer.getBlock()->getOperations().size() + op.getBlock()->getOperations().size() > kMaxFused)
+      if (!producer || op.getBlock()->getArgument(i).use_empty() || producer.getBlock()->getOperations().size() + op.getBlock()->getOperations().size() > kMaxFused)
         continue;
       unsigned number = cast<OpResult>(input).getResultNumber();
       SmallVector<Value> inputs(op.getInputs());
@@ -462,7 +462,10 @@ struct FuseMapsInRegion final : OpRewritePattern<MapOp> {
         inputs.push_back(source);
         maps.push_back(producer.getMap(j).compose(reads));
       }
-      size_t own = op.getInputs().size();
+      // What was read here is computed now.
+      inputs.erase(inputs.begin() + i);
+      maps.erase(maps.begin() + i);
+      size_t own = op.getInputs().size() - 1;
       auto fused = MapOp::build(
           rewriter, op.getLoc(), op.getResultTypes(), inputs, maps, [&](OpBuilder &b, Location loc, ValueRange args) {
             IRMapping mapping;
@@ -484,7 +487,7 @@ struct FuseMapsInRegion final : OpRewritePattern<MapOp> {
             }
             Value made = mapping.lookup(producer.getBlock()->getTerminator()->getOperand(number));
             for (auto [k, argument] : llvm::enumerate(op.getBlock()->getArguments()))
-              mapping.map(argument, k == i ? made : args[k]);
+              mapping.map(argument, k == i ? made : args[k - (k > i)]);
             for (Operation &inner : op.getBlock()->without_terminator())
               b.clone(inner, mapping);
             SmallVector<Value> results;
