@@ -208,22 +208,51 @@ static Results evaluateAttention(graph::AttentionOp op, Frame &frame) {
   if (result->form() != Form::Float)
     return op.emitOpError() << "cannot give " << result->elementType;
   double scale = op.getScale().convertToDouble(), infinity = std::numeric_limits<double>::infinity();
+  Shape rowShape{batch, heads, rows};
+  auto scoreAt = [&](ArrayRef<int64_t> p, int64_t t) {
+    const double *query = q.floats().data() + ((p[0] * heads + p[1]) * rows + p[2]) * depth;
+    const double *key = k.floats().data() + ((p[0] * groups + p[1] / (heads / groups)) * keys + t) * depth;
+    double sum = 0;
+    for (int64_t d = 0; d < depth; ++d)
+      sum += query[d] * key[d];
+    return sum * scale;
+  };
+  // The region works on all scores at once.
+  std::optional<Tensor> changed, keep;
+  if (op.hasBody()) {
+    FailureOr<Tensor> all = frame.make(op, op.getScoreType());
+    if (failed(all))
+      return failure();
+    double *next = all->mut<double>().data();
+    forEachIndex(rowShape, [&](ArrayRef<int64_t> p) {
+      for (int64_t t = 0; t < keys; ++t)
+        *next++ = scoreAt(p, t);
+    });
+    Block &body = op.getBody().front();
+    frame.values[body.getArgument(0)] = *all;
+    for (auto [argument, capture] : llvm::zip(body.getArguments().drop_front(), op.getCaptures())) {
+      Tensor captured = frame.get(capture);
+      frame.values[argument] = captured;
+    }
+    Results yielded = evaluateBlock(body, frame);
+    if (failed(yielded))
+      return failure();
+    changed = (*yielded)[0];
+    if (yielded->size() > 1)
+      keep = (*yielded)[1];
+  }
   std::vector<double> scores(keys);
   std::vector<char> isLeft(keys);
   double *to = result->mut<double>().data();
-  Shape points{batch, heads, rows};
-  forEachIndex(points, [&](ArrayRef<int64_t> p) {
-    int64_t head = p[1] / (heads / groups);
-    const double *query = q.floats().data() + ((p[0] * heads + p[1]) * rows + p[2]) * depth;
-    const double *key = k.floats().data() + (p[0] * groups + head) * keys * depth;
-    const double *value = v.floats().data() + (p[0] * groups + head) * keys * width;
+  forEachIndex(rowShape, [&](ArrayRef<int64_t> p) {
+    const double *value = v.floats().data() + (p[0] * groups + p[1] / (heads / groups)) * keys * width;
     double largest = -infinity;
     for (int64_t t = 0; t < keys; ++t) {
       isLeft[t] = !(op.getCausal() && t > p[2]);
-      double sum = 0;
-      for (int64_t d = 0; d < depth; ++d)
-        sum += query[d] * key[t * depth + d];
-      sum *= scale;
+      int64_t place = ((p[0] * heads + p[1]) * rows + p[2]) * keys + t;
+      double sum = changed ? changed->floats()[place] : scoreAt(p, t);
+      if (keep)
+        isLeft[t] &= keep->ints()[place] != 0;
       if (mask) {
         int64_t at = p[0] * maskStrides[0] + p[1] * maskStrides[1] + p[2] * maskStrides[2] + t * maskStrides[3];
         if (mask->form() == Form::Int)

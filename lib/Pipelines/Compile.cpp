@@ -270,6 +270,8 @@ LogicalResult Compilation::run() {
         pm.addPass(createCanonicalizerPass());
         pm.addPass(graph::createSplitComplexPass()); // before freezing, so that parts of weights are weights
         pm.addPass(createCSEPass());
+        pm.addPass(graph::createRaiseAttentionPass());
+        pm.addPass(createCSEPass());
       });
     else if (phase == Phase::Freeze)
       status = freezeConstants(module, weights);

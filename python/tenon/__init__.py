@@ -4,9 +4,12 @@
     tenon.compile(torch.export.export(model, (x,)), "model.tenon")   # or the path of a .pt2 file, or an nn.Module
     program = tenon.Program("model.tenon")
     y, = program.session(threads=2)(x)                               # numpy in, numpy out
+
+    compiled = tenon.compile(model, (x,))                            # in one step; called like the model
+    y = compiled(x)
 """
 
-from .compiler import CompileError, UnsupportedModel, compile, export
+from .compiler import CompileError, CompiledModel, UnsupportedModel, compile, export, save
 from .runtime import Error, Program, Session
 
-__all__ = ["compile", "export", "CompileError", "UnsupportedModel", "Program", "Session", "Error"]
+__all__ = ["compile", "export", "save", "CompiledModel", "CompileError", "UnsupportedModel", "Program", "Session", "Error"]

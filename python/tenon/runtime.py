@@ -279,13 +279,13 @@ class Call:
         if status:
             raise Error(status, self._error.message.decode(errors="replace"))
 
-    def results(self):
-        """Copies of the outputs of the last call."""
+    def results(self, copy=True):
+        """Outputs of the last call: copies, or the arrays that the next call of this object writes again."""
         found = [tuple(list(d)[:s.rank]) for s, d in zip(self._entry.outputs, self._out_dims)]
         for dims, bound in zip(self._out_dims, self._bounds):
             dims[:len(bound)] = bound
-        return [a.reshape(-1)[:int(np.prod(f, dtype=np.int64))].reshape(f).copy()
-                for a, f in zip(self._results, found)]
+        views = [a.reshape(-1)[:int(np.prod(f, dtype=np.int64))].reshape(f) for a, f in zip(self._results, found)]
+        return [v.copy() for v in views] if copy else views
 
 
 def _aligned(shape, dtype):

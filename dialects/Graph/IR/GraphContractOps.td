@@ -49,26 +49,59 @@ def Graph_ConvOp : Graph_PureOp<"conv"> {
   let hasVerifier = 1;
 }
 
-def Graph_AttentionOp : Graph_PureOp<"attention"> {
-  let summary = "Scaled dot-product attention with any mask.";
+def Graph_AttentionOp : Graph_PureOp<"attention", [AttrSizedOperandSegments, IsolatedFromAbove]> {
+  let summary = "Scaled dot-product attention with any mask, and with a region that changes scores.";
   let description = [{
     `query` is [B, H, S, D], `key` [B, G, T, D], `value` [B, G, T, E], the result [B, H, S, E]; head `h` reads key and
     value head `h / (H / G)`. `score = scale * q·k`, plus the mask when it is of floats; keys where a mask of i1 is false,
     and with `causal` keys `t > s`, weigh nothing. Weights are the softmax over T; a row with no key left gives zeros when
     `zero_masked_rows` is set, else NaN, as the plain formula does.
     The mask is read through `mask_map` from (b, h, s, t).
+
+    A region takes all scores [B, H, S, T] before the mask, in the type in which they are summed, and the captured tensors; it yields the
+    scores to use and, after them, an i1 tensor [B, H, S, T]: keys where it is false weigh nothing. Its ops are
+    elementwise work and movement. No such tensor is ever made: kernels evaluate the region point by point, and skip
+    blocks of keys for which interval arithmetic on the region shows that no row keeps one.
     ```mlir
     %3 = graph.attention %q, %k, %v scale 0.125 causal : tensor<1x2x8x64xf32>, tensor<1x2x8x64xf32>, tensor<1x2x8x64xf32> -> tensor<1x2x8x64xf32>
+    %4 = graph.attention %q, %k, %v captures(%slopes : tensor<2xf32>) scale 0.125 : … -> tensor<1x2x8x64xf32> {
+    ^bb0(%scores: tensor<1x2x8x8xf32>, %s: tensor<2xf32>):
+      %new = graph.map …
+      graph.yield %new, %keep : tensor<1x2x8x8xf32>, tensor<1x2x8x8xi1>
+    }
     ```
     Constraints:
     * (C1) ranks are 4, sizes agree, H is a multiple of G.
     * (C2) the mask is i1 or of the query's element type and comes with `mask_map`.
+    * (C3) a region takes the scores and the captures, and yields scores and perhaps an i1 tensor of their shape; without
+      a region there are no captures.
+    * (C4) a region holds only maps, gathers, constants, sizes and ops that move elements.
   }];
   let arguments = (ins AnyRankedTensor:$query, AnyRankedTensor:$key, AnyRankedTensor:$value, Optional<AnyRankedTensor>:$mask,
+                       Variadic<AnyRankedTensor>:$captures,
                        F64Attr:$scale, UnitAttr:$causal, UnitAttr:$zero_masked_rows, OptionalAttr<AffineMapAttr>:$mask_map);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$query `,` $key `,` $value (`mask` $mask^)? `scale` $scale (`causal` $causal^)? attr-dict `:` type($query) `,` type($key) `,` type($value) (`mask` type($mask)^)? `->` type($result)";
+  let regions = (region MaxSizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $query `,` $key `,` $value (`mask` $mask^)? (`captures` `(` $captures^ `:` type($captures) `)`)? `scale` $scale
+    (`causal` $causal^)? attr-dict `:` type($query) `,` type($key) `,` type($value) (`mask` type($mask)^)? `->` type($result)
+    ($body^)?
+  }];
   let hasVerifier = 1;
+  let builders = [
+    /// Without a region.
+    OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$query, "::mlir::Value":$key, "::mlir::Value":$value,
+                   "::mlir::Value":$mask, "::mlir::FloatAttr":$scale, "::mlir::UnitAttr":$causal,
+                   "::mlir::UnitAttr":$zero_masked_rows, "::mlir::AffineMapAttr":$mask_map)>
+  ];
+  let extraClassDeclaration = [{
+    /// Type of the region's scores: [B, H, S, T] of the type in which products of the query's elements are summed.
+    ::mlir::RankedTensorType getScoreType();
+    bool hasBody() { return !getBody().empty(); }
+    /// What the region yields as scores and as keep; null without a region, or when it yields none.
+    ::mlir::Value getYieldedScore();
+    ::mlir::Value getYieldedKeep();
+  }];
 }
 
 #endif

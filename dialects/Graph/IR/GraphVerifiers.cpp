@@ -496,6 +496,47 @@ LogicalResult ConvOp::verify() {
   return checkDims(*this, getResult(), want);
 }
 
+RankedTensorType AttentionOp::getScoreType() {
+  Dims q = getDims(getQuery().getType());
+  Type element = elementType(getQuery());
+  if (element.isF16() || element.isBF16())
+    element = Float32Type::get(getContext());
+  return makeTensorType({q[0], q[1], q[2], getDim(getKey().getType(), 2)}, element);
+}
+
+Value AttentionOp::getYieldedScore() {
+  return hasBody() ? getBody().front().getTerminator()->getOperand(0) : Value();
+}
+
+Value AttentionOp::getYieldedKeep() {
+  if (!hasBody() || getBody().front().getTerminator()->getNumOperands() < 2)
+    return {};
+  return getBody().front().getTerminator()->getOperand(1);
+}
+
+void AttentionOp::build(OpBuilder &builder, OperationState &state, Type result, Value query, Value key, Value value,
+                        Value mask, FloatAttr scale, UnitAttr causal, UnitAttr zeroMaskedRows, AffineMapAttr maskMap) {
+  build(builder, state, result, query, key, value, mask, ValueRange(), scale, causal, zeroMaskedRows, maskMap);
+}
+
+static LogicalResult verifyAttentionBody(AttentionOp op) {
+  Block &block = op.getBody().front();
+  SmallVector<Type> takes{op.getScoreType()};
+  llvm::append_range(takes, op.getCaptures().getTypes());
+  if (TypeRange(takes) != TypeRange(block.getArgumentTypes())) // (C3)
+    return op.emitOpError() << "has a region that does not take the scores, " << takes[0] << ", and the captures";
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  SmallVector<Type> wants{takes[0], withElementType(takes[0], IntegerType::get(op.getContext(), 1))};
+  if (!yield || yield.getValues().empty() || yield.getValues().size() > 2 ||
+      TypeRange(yield.getValues()) != TypeRange(wants).take_front(yield.getValues().size()))
+    return op.emitOpError("has a region that does not yield scores and perhaps an i1 tensor of their shape");
+  for (Operation &inner : block.without_terminator()) // (C4)
+    if (!isa<MapOp, GatherOp, ConstantOp, SizeOp, PermuteOp, ReshapeOp, BroadcastOp, SliceOp, ReverseOp, PadOp, ConcatOp,
+             AssertDimOp>(inner))
+      return inner.emitOpError("is not allowed in the region of an attention");
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
   if (failed(checkSizesAreKnown(*this)))
     return failure();
@@ -517,5 +558,9 @@ LogicalResult AttentionOp::verify() {
                          getMask(), 4, {q[0], q[1], q[2], k[2]})))
       return failure();
   }
+  if (hasBody() && failed(verifyAttentionBody(*this)))
+    return failure();
+  if (!hasBody() && !getCaptures().empty()) // (C3)
+    return emitOpError("has captures but no region");
   return checkDims(*this, getResult(), {q[0], q[1], q[2], v[3]});
 }

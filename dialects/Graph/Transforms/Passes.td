@@ -68,4 +68,26 @@ def SplitComplexPass : Pass<"tenon-graph-split-complex", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tenon::graph::GraphDialect", "::mlir::complex::ComplexDialect"];
 }
 
+def RaiseAttentionPass : Pass<"tenon-graph-raise-attention"> {
+  let summary = "Recognises attention that an exporter took apart.";
+  let description = [{
+    Why: `run_decompositions()`, eager implementations and other exporters write attention as two products around a
+    softmax, which costs a buffer of all scores; and they compute masks from positions, which costs one of all keeps.
+
+    Requires: graph-level IR in canonical form.
+    Guarantees: such a pair of products is one `graph.attention`; what stood between them is its region. Constant factors
+    of query, key and scores are its scale, repeated heads are read once, a choice between a score and -inf is the
+    region's keep. A mask that is computed from positions and small tensors is computed in the region.
+
+    ```mlir
+    %s = graph.contract %q, %k …
+    %p = … softmax of %s …
+    %o = graph.contract %p, %v …
+    // becomes
+    %o = graph.attention %q, %k, %v scale 1.0 …
+    ```
+  }];
+  let dependentDialects = ["::tenon::graph::GraphDialect"];
+}
+
 #endif

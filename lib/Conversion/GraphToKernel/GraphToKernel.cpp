@@ -132,12 +132,14 @@ void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbo
   for (Operation *op : body) {
     Operation *clone = builder.clone(*op, mapping);
     clone->removeAttr(kMaterialize);
-    if (isa<GatherOp, ScatterOp>(clone)) {
-      clone->setAttr("site", builder.getI64IntegerAttr(sites.size()));
+    clone->walk([&](Operation *inner) {
+      if (!isa<GatherOp, ScatterOp>(inner))
+        return;
+      inner->setAttr("site", builder.getI64IntegerAttr(sites.size()));
       sites.push_back(builder.getStringAttr("index is outside dimension {1} of size {0}"));
-    }
+    });
     if (auto nonzero = dyn_cast<NonzeroOp>(clone))
-      limitRows(nonzero, block);
+      limitRows(nonzero, entry);
   }
   SmallVector<Value> returned;
   for (Value result : results)

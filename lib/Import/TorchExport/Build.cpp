@@ -510,6 +510,8 @@ static bool isNeverNegative(Value value) {
   if (!map || map.getNumResults() != 1)
     return false;
   Value yielded = map.getBlock()->getTerminator()->getOperand(0);
+  while (auto narrowed = yielded.getDefiningOp<arith::TruncIOp>()) // positions fit into the type they are given
+    yielded = narrowed.getIn();
   return isa_and_nonnull<graph::IndexOp, arith::ExtUIOp>(yielded.getDefiningOp());
 }
 

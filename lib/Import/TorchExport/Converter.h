@@ -86,12 +86,14 @@ void populateAttention(ConverterTable &table);
 void populateIndexing(ConverterTable &table);
 void populateRecurrent(ConverterTable &table);
 void populateControl(ConverterTable &table);
+void populateVarlen(ConverterTable &table);
 void populateVmap(ConverterTable &table);
 void populateResampling(ConverterTable &table);
 void populateFourier(ConverterTable &table);
 void populateGradients(ConverterTable &table);
 void populatePointwiseGradients(ConverterTable &table);
 void populateFound(ConverterTable &table);
+void populateFlex(ConverterTable &table);
 const ConverterTable &converterTable();
 
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a

@@ -27,12 +27,14 @@ const ConverterTable &converterTable() {
     populateIndexing(t);
     populateRecurrent(t);
     populateControl(t);
+    populateVarlen(t);
     populateVmap(t);
     populateResampling(t);
     populateFourier(t);
     populateGradients(t);
     populatePointwiseGradients(t);
     populateFound(t);
+    populateFlex(t);
     return t;
   }();
   return table;
