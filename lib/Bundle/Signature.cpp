@@ -1,5 +1,6 @@
 //===- Signature.cpp - plans to the tables of the file header -------------===//
 #include "Signature.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "tenon/format.h"
 
 using namespace mlir;
@@ -147,7 +148,11 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
                                  origin.c_str());
 }
 
-Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func, ModuleOp module) {
+Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func, ModuleOp module,
+                                                    ArrayRef<ImageFunction> functions) {
+  llvm::StringMap<const ImageFunction *> functionOf;
+  for (const ImageFunction &function : functions)
+    functionOf[function.name] = &function;
   // Kernels in the order of their first call.
   llvm::MapVector<StringRef, std::pair<plan::CallOp, uint32_t>> calls;
   func.walk([&](plan::CallOp call) {
@@ -161,9 +166,11 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
     for (Value buffer : llvm::concat<Value>(llvm::to_vector(call.getInputs()), llvm::to_vector(call.getOutputs())))
       moved = moved + plan::bufferBytes(buffer);
     Offset<file::Dim> flops = call.getWork() ? writeDim(builder, call.getWork()->getValue()) : Offset<file::Dim>();
+    const ImageFunction *code = functionOf.lookup(kernelSymbol(name));
     kernels.push_back(file::CreateKernelDirect(builder, name.str().c_str(), flops,
-                                               writeDim(builder, graph::normalize(moved)), 0,
-                                               describeLocation(call.getLoc()).c_str(), count));
+                                               writeDim(builder, graph::normalize(moved)), code ? code->bytes : 0,
+                                               describeLocation(call.getLoc()).c_str(), count, /*hash=*/0,
+                                               code ? code->address : 0));
   }
   int64_t arena = 0, scratch = 0;
   bool isArenaFixed = true, isScratchFixed = true;

@@ -3,6 +3,7 @@
 #define TENON_BUNDLE_WRITER_H
 
 #include "dialects/Target/IR/TargetDialect.h"
+#include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Pack.h"
 
 namespace tenon {
@@ -12,6 +13,7 @@ struct BundleVariant {
   mlir::ModuleOp plan; // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
   target::CPUAttr cpu;
   std::string image; // what linkImage gave
+  std::vector<ImageFunction> functions; // of the image, for profilers and `inspect`; may be empty
 };
 
 struct BundleOptions {
