@@ -148,11 +148,11 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
                                  origin.c_str());
 }
 
-Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func, ModuleOp module,
-                                                    ArrayRef<ImageFunction> functions) {
-  llvm::StringMap<const ImageFunction *> functionOf;
-  for (const ImageFunction &function : functions)
-    functionOf[function.name] = &function;
+Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func,
+                                                      const BundleVariant &variant) {
+  llvm::StringMap<uint64_t> addressOf;
+  for (const ImageFunction &function : variant.functions)
+    addressOf[function.name] = function.address;
   // Kernels in the order of their first call.
   llvm::MapVector<StringRef, std::pair<plan::CallOp, uint32_t>> calls;
   func.walk([&](plan::CallOp call) {
@@ -166,11 +166,11 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
     for (Value buffer : llvm::concat<Value>(llvm::to_vector(call.getInputs()), llvm::to_vector(call.getOutputs())))
       moved = moved + plan::bufferBytes(buffer);
     Offset<file::Dim> flops = call.getWork() ? writeDim(builder, call.getWork()->getValue()) : Offset<file::Dim>();
-    const ImageFunction *code = functionOf.lookup(kernelSymbol(name));
     kernels.push_back(file::CreateKernelDirect(builder, name.str().c_str(), flops,
-                                               writeDim(builder, graph::normalize(moved)), code ? code->bytes : 0,
+                                               writeDim(builder, graph::normalize(moved)),
+                                               variant.codeBytes.lookup(kernelSymbol(name)),
                                                describeLocation(call.getLoc()).c_str(), count, /*hash=*/0,
-                                               code ? code->address : 0));
+                                               addressOf.lookup(kernelSymbol(name))));
   }
   int64_t arena = 0, scratch = 0;
   bool isArenaFixed = true, isScratchFixed = true;
@@ -192,5 +192,5 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
     return isFixed ? writeDim(builder, getAffineConstantExpr(bytes, func.getContext())) : Offset<file::Dim>();
   };
   Offset<file::Dim> arenaDim = fixed(isArenaFixed, arena), scratchDim = fixed(isScratchFixed, scratch);
-  return file::CreateVariantEntryDirect(builder, &kernels, arenaDim, scratchDim, 0);
+  return file::CreateVariantEntryDirect(builder, &kernels, arenaDim, scratchDim, variant.codeBytes.lookup("host"));
 }

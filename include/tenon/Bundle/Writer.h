@@ -5,6 +5,7 @@
 #include "dialects/Target/IR/TargetDialect.h"
 #include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Pack.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace tenon {
 
@@ -13,7 +14,8 @@ struct BundleVariant {
   mlir::ModuleOp plan; // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
   target::CPUAttr cpu;
   std::string image; // what linkImage gave
-  std::vector<ImageFunction> functions; // of the image, for profilers and `inspect`; may be empty
+  llvm::StringMap<uint64_t> codeBytes; // by symbol of the kernel, and of "host", for `tenon inspect`
+  std::vector<ImageFunction> functions = {}; // of the image, for profilers; may be empty
 };
 
 struct BundleOptions {
