@@ -8,15 +8,10 @@ using namespace tenon;
 using namespace tenon::cpu;
 using namespace tenon::graph;
 
-/// Rows and columns of a tile of the grid, at most: what a thread computes in one go.
-static constexpr int64_t kTileRows = 144;
+/// Rows and columns of a tile: a block of A that stays in L2 while the panels of B pass.
+static constexpr int64_t kTileRows = 96;
 static constexpr int64_t kTileColumns = 128;
-/// Tiles that a product should have, so that many threads find work, and the multiplications each should have.
-static constexpr int64_t kWantedTiles = 32;
-static constexpr int64_t kLeastTileWork = int64_t(1) << 18;
-/// Steps of k in one pass over a tile: a panel of B of this depth stays in L1 next to the rows of A, and the rows of A
-/// in L2 while the panels pass. Longer sums wait in memory for the next pass; the order of their products is the same.
-static constexpr int64_t kBlockDepth = 512;
+static constexpr int64_t kTypicalSize = 256;
 
 ContractShape ContractShape::analyze(ContractOp op) {
   ContractShape shape;
@@ -62,29 +57,8 @@ public:
   LogicalResult emit();
 
 private:
-  /// One register tile: addresses and the points of its rows and columns.
-  struct Block {
-    Evaluator ev;
-    SmallVector<AffineExpr> iteration;            ///< batch dimensions are set
-    SmallVector<SmallVector<AffineExpr>> rows;    ///< for each row, the positions of its dimensions
-    SmallVector<Value> rowIsIn;                   ///< with a limit: whether the row is before it
-    SmallVector<Value> columns, masks;            ///< first column of each vector; null masks: all lanes
-    SmallVector<AffineExpr> columnPoints;
-    MicroKernel micro;
-  };
-
-  void chooseTiles();
-  Value rowOfTile(Value index);
-  Point pointOf(unsigned operand, ArrayRef<AffineExpr> iteration) { return applyMap(root.getMap(operand), iteration); }
-  void bindBlock(Block &block, Value row, int64_t rows, Value rowLimit, Value column, bool isMasked);
-  LogicalResult addressRows(Block &block, AffineExpr kIndex);
-  LogicalResult addressColumns(Block &block, AffineExpr kIndex, bool isMasked);
-  void addressPanels(Block &block, bool isMasked);
-  Value fetchAhead(Block &block, Value index, Value column);
-  LogicalResult finish(Block &block, ArrayRef<Value> sums);
-  LogicalResult emitBlock(Value index, int64_t rows, Value rowLimit, Value column, bool isMasked);
-  LogicalResult emitRowsOf(Value column, bool isMasked);
-  LogicalResult emitColumns();
+  LogicalResult emitBlock(Value batchFlat, Value row, int64_t rows, Value rowLimit, Value column, bool isMasked);
+  Point pointOf(unsigned operand, ArrayRef<AffineExpr> iteration);
 
   Emitter &e;
   ContractOp root;
@@ -96,245 +70,108 @@ private:
   kernel::LayoutAttr layout;
   Value aPointer, bPointer;
   Type elementA, elementB, accumulator;
-  AffineExpr rows, rowTiles, rowBlocks, columnTiles; ///< rows; in register tiles; in tiles of the grid
-  int64_t tileColumns = 0, tilesPerBlock = 0;
-  bool isBalanced = false;   ///< the last register tiles have one row less, so that none is partly empty
-  int64_t depthBlock = 0;    ///< steps of k in one pass; 0: all
-  bool fetchesAhead = false; ///< B does not stay in L2: its next panel is fetched while one is used
-  Value wholeTiles;          ///< register tiles that are not shorter
-  // The tile of the grid being emitted.
-  Value batch, firstTile, lastTile, columnBegin, columnEnd, kBegin, kCount;
 };
 } // namespace
 
-/// Tiles by rule, from the shape alone: all rows where they are few, so that B is read once; fewer columns where there
-/// would be too few tiles for many threads.
-void ContractKernel::chooseTiles() {
-  std::optional<int64_t> fixed = asConstant(rows), columns = asConstant(columnSize), depth = asConstant(depthSize);
-  tile = TileShape::choose(e.target, fixed);
-  if (fixed && *fixed > 0) { // as few register tiles as possible, then rows spread evenly over them
-    tile.rows = llvm::divideCeil(*fixed, llvm::divideCeil(*fixed, tile.rows));
-    isBalanced = true;
-  }
-  rowTiles = normalize(rows.ceilDiv(tile.rows));
-  tilesPerBlock = std::max<int64_t>(1, kTileRows / tile.rows);
-  if (std::optional<int64_t> tiles = asConstant(rowTiles))
-    tilesPerBlock = std::max<int64_t>(1, llvm::divideCeil(*tiles, llvm::divideCeil(*tiles, tilesPerBlock)));
-  rowBlocks = normalize(rowTiles.ceilDiv(tilesPerBlock));
-
-  int64_t group = tile.vectors * e.vl, most = std::max(group, kTileColumns / group * group);
-  tileColumns = most;
-  if (columns && depth) {
-    int64_t blocks = asConstant(rowBlocks).value_or(1), blockRows = std::clamp<int64_t>(fixed.value_or(kTileRows), 8, kTileRows);
-    for (AffineExpr size : batchSizes)
-      blocks *= asConstant(size).value_or(1);
-    int64_t even = llvm::divideCeil(*columns, std::max<int64_t>(1, kWantedTiles / std::max<int64_t>(1, blocks)));
-    int64_t least = kLeastTileWork / (blockRows * std::max<int64_t>(1, *depth));
-    tileColumns = std::clamp<int64_t>(llvm::alignTo(std::max<int64_t>({even, least, 1}), group), group, most);
-  }
-  columnTiles = normalize(columnSize.ceilDiv(tileColumns));
-
-  bool isLarge = layout && depth && (!fixed || *fixed > tile.rows);
-  if (isLarge && *depth > kBlockDepth)
-    depthBlock = llvm::alignTo(llvm::divideCeil(*depth, llvm::divideCeil(*depth, kBlockDepth)), 4);
-  fetchesAhead = isLarge && group == layout.getWidth() && columns &&
-                 *columns * *depth * storageBytes(elementB) > e.target.getL2Bytes() / 2;
+Point ContractKernel::pointOf(unsigned operand, ArrayRef<AffineExpr> iteration) {
+  return applyMap(root.getMap(operand), iteration);
 }
 
-/// First row of register tile `index`.
-Value ContractKernel::rowOfTile(Value index) {
-  Value row = e.mul(index, e.i64(tile.rows));
-  return isBalanced ? e.sub(row, e.max(e.sub(index, wholeTiles), e.i64(0))) : row;
-}
-
-/// Binds the loop dimensions of a register tile.
-void ContractKernel::bindBlock(Block &block, Value row, int64_t count, Value rowLimit, Value column, bool isMasked) {
-  Evaluator &ev = block.ev;
-  AffineExpr zero = getAffineConstantExpr(0, context);
-  block.iteration.assign(root.getMap(0).getNumDims(), zero);
-  for (auto [dim, position] : llvm::zip(shape.batch, delinearize(e, batch, batchSizes)))
+/// One register tile: `rows` rows from `row` on against one group of vectors from `column` on. With a limit, rows from
+/// it on are computed but not stored.
+LogicalResult ContractKernel::emitBlock(Value batchFlat, Value row, int64_t rows, Value rowLimit, Value column,
+                                        bool isMasked) {
+  Evaluator ev(e, e.vl);
+  unsigned rank = root.getMap(0).getNumDims();
+  SmallVector<AffineExpr> iteration(rank, getAffineConstantExpr(0, context));
+  for (auto [dim, position] : llvm::zip(shape.batch, delinearize(e, batchFlat, batchSizes)))
     if (asConstant(shape.sizes[dim]) != 1)
-      block.iteration[dim] = ev.bind(position, shape.sizes[dim]);
-  for (int64_t r = 0; r < count; ++r) {
+      iteration[dim] = ev.bind(position, shape.sizes[dim]);
+
+  // The rows' and the vectors' own loop dimensions.
+  SmallVector<SmallVector<AffineExpr>> rowPoints;
+  SmallVector<Value> rowIsIn;
+  for (int64_t r = 0; r < rows; ++r) {
     Value flat = e.add(row, e.i64(r));
     if (rowLimit) {
-      block.rowIsIn.push_back(e.less(flat, rowLimit));
-      flat = e.select(block.rowIsIn.back(), flat, row);
+      Value isIn = e.less(flat, rowLimit);
+      rowIsIn.push_back(isIn);
+      flat = e.select(isIn, flat, row);
     }
-    SmallVector<AffineExpr> &points = block.rows.emplace_back();
+    SmallVector<AffineExpr> points;
     for (auto [dim, position] : llvm::zip(shape.m, delinearize(e, flat, rowSizes)))
-      points.push_back(asConstant(shape.sizes[dim]) == 1 ? zero : ev.bind(position, shape.sizes[dim]));
+      points.push_back(asConstant(shape.sizes[dim]) == 1 ? getAffineConstantExpr(0, context)
+                                                         : ev.bind(position, shape.sizes[dim]));
+    rowPoints.push_back(points);
   }
   Value width = e.size(columnSize);
+  SmallVector<AffineExpr> columnPoints;
+  SmallVector<Value> masks, columns;
   for (int64_t v = 0; v < tile.vectors; ++v) {
-    block.columns.push_back(e.add(column, e.i64(v * e.vl)));
-    block.columnPoints.push_back(ev.bind(block.columns.back(), columnSize, e.vl, /*isLane=*/true));
-    block.masks.push_back(isMasked ? e.tailMask(block.columns.back(), width, e.vl) : Value());
+    columns.push_back(e.add(column, e.i64(v * e.vl)));
+    columnPoints.push_back(ev.bind(columns.back(), columnSize, e.vl, /*isLane=*/true));
+    masks.push_back(isMasked ? e.tailMask(columns.back(), width, e.vl) : Value());
   }
-}
 
-/// A: the address of each row, and its stride along k.
-LogicalResult ContractKernel::addressRows(Block &block, AffineExpr kIndex) {
-  MicroKernel &micro = block.micro;
-  for (ArrayRef<AffineExpr> points : block.rows) {
-    SmallVector<AffineExpr> at(block.iteration);
-    for (auto [dim, index] : llvm::zip(shape.m, points))
+  MicroKernel micro{e.vl, accumulator, elementA, elementB, {}, {}, {}, {}, {}};
+  // A: the address of a row, and its stride along k.
+  unsigned kDim = shape.k[0];
+  AffineExpr kIndex = ev.bind(e.i64(0), depthSize);
+  for (int64_t r = 0; r < rows; ++r) {
+    SmallVector<AffineExpr> at(iteration);
+    for (auto [dim, index] : llvm::zip(shape.m, rowPoints[r]))
       at[dim] = index;
-    at[shape.k[0]] = kIndex;
+    at[kDim] = kIndex;
     std::optional<StridedAddress> address =
-        resolveStrided(block.ev, shape.a == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.a, at), kIndex);
+        resolveStrided(ev, shape.a == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.a, at), kIndex);
     if (!address)
       return root.emitOpError("reads its rows in steps that are not uniform");
-    micro.strideA = block.ev.index(address->stride);
-    micro.a.push_back(e.offsetPointer(aPointer, elementA, block.ev.index(address->offset)));
+    micro.a.push_back(e.offsetPointer(aPointer, elementA, ev.index(address->offset)));
+    micro.strideA = ev.index(address->stride);
   }
-  return success();
-}
-
-/// B where it lies.
-LogicalResult ContractKernel::addressColumns(Block &block, AffineExpr kIndex, bool isMasked) {
-  MicroKernel &micro = block.micro;
-  for (AffineExpr point : block.columnPoints) {
-    SmallVector<AffineExpr> at(block.iteration);
-    at[shape.n[0]] = point;
-    at[shape.k[0]] = kIndex;
-    std::optional<StridedAddress> address =
-        resolveStrided(block.ev, shape.b == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.b, at), kIndex);
-    if (!address || block.ev.laneStride(address->offset) != 1)
-      return root.emitOpError("reads its columns in steps that are not uniform");
-    micro.strideB = block.ev.index(address->stride);
-    micro.b.push_back(e.offsetPointer(bPointer, elementB, block.ev.index(address->offset)));
-  }
-  if (isMasked)
-    micro.masks = block.masks;
-  return success();
-}
-
-/// B in panels.
-void ContractKernel::addressPanels(Block &block, bool isMasked) {
-  Value panels = e.size(columnSize.ceilDiv(layout.getWidth())), panelWidth = e.i64(layout.getWidth());
-  Value panelStride = e.mul(e.size(depthSize), panelWidth), lastPanel = e.sub(panels, e.i64(1));
-  Value batchOffset = e.mul(batch, e.mul(panels, panelStride));
-  for (Value start : block.columns) {
-    // A group may reach past the last panel: it then reads that one again, and stores nothing of it.
-    Value panel = e.divFloor(start, panelWidth);
-    if (isMasked)
-      panel = e.min(panel, lastPanel);
-    Value offset = e.add(e.add(batchOffset, e.mul(panel, panelStride)), e.rem(start, panelWidth));
-    block.micro.b.push_back(e.offsetPointer(bPointer, elementB, offset));
-  }
-  block.micro.strideB = panelWidth;
-}
-
-/// Register tiles fetch a quarter each of the panel that is used next, so that it comes in evenly instead of stalling
-/// the first of them: that of the next columns; after the tile's last columns, its first ones at the next steps of k;
-/// then the next tile's.
-Value ContractKernel::fetchAhead(Block &block, Value index, Value column) {
-  Value width = e.i64(layout.getWidth()), panelStride = e.mul(e.size(depthSize), width), zero = e.i64(0);
-  Value isLastColumn = e.less(e.sub(columnEnd, e.i64(1)), e.add(column, width));
-  Value nextTile = e.select(e.less(columnEnd, e.size(columnSize)), panelStride, zero);
-  if (depthBlock) {
-    Value isLastPass = e.less(e.sub(e.size(depthSize), e.i64(1)), e.add(kBegin, kCount));
-    Value back = e.sub(zero, e.mul(e.divFloor(e.sub(column, columnBegin), width), panelStride));
-    nextTile = e.select(isLastPass, e.sub(nextTile, e.mul(kBegin, width)), e.add(back, e.mul(kCount, width)));
-  }
-  Value next = e.select(isLastColumn, nextTile, panelStride);
-  Value part = e.rem(e.sub(index, firstTile), e.i64(4)), quarter = e.divFloor(e.mul(kCount, width), e.i64(4));
-  return e.offsetPointer(block.micro.b[0], elementB, e.add(next, e.mul(part, quarter)));
-}
-
-LogicalResult ContractKernel::finish(Block &block, ArrayRef<Value> sums) {
-  SmallVector<EpilogueElement> elements;
-  for (auto [r, points] : llvm::enumerate(block.rows))
-    for (int64_t v = 0; v < tile.vectors; ++v) {
-      SmallVector<AffineExpr> at(block.iteration);
-      for (auto [dim, index] : llvm::zip(shape.m, points))
-        at[dim] = index;
-      at[shape.n[0]] = block.columnPoints[v];
-      Value sum = fromAccumulator(e, sums[r * tile.vectors + v], getElementTypeOrSelf(root.getType()));
-      elements.push_back({pointOf(2, at), sum, block.masks[v], block.rowIsIn.empty() ? Value() : block.rowIsIn[r]});
+  if (layout) {
+    Value panels = e.size(columnSize.ceilDiv(layout.getWidth())), panelWidth = e.i64(layout.getWidth());
+    Value panelStride = e.mul(e.size(depthSize), panelWidth);
+    Value batchOffset = e.mul(batchFlat, e.mul(panels, panelStride));
+    Value lastPanel = e.sub(panels, e.i64(1));
+    for (Value start : columns) {
+      // A group may reach past the last panel: it then reads that one again, and stores nothing of it.
+      Value panel = e.divFloor(start, panelWidth);
+      if (isMasked)
+        panel = e.min(panel, lastPanel);
+      Value offset = e.add(e.add(batchOffset, e.mul(panel, panelStride)), e.rem(start, panelWidth));
+      micro.b.push_back(e.offsetPointer(bPointer, elementB, offset));
     }
-  return emitEpilogue(block.ev, root.getResult(), elements);
-}
-
-/// Register tile `index` of `count` rows against one group of vectors from `column` on, for the current steps of k.
-/// With a limit, rows from it on are computed but not stored.
-LogicalResult ContractKernel::emitBlock(Value index, int64_t count, Value rowLimit, Value column, bool isMasked) {
-  Block block{Evaluator(e, e.vl), {}, {}, {}, {}, {}, {}, {e.vl, accumulator, elementA, elementB, {}, {}, {}, {}, {}}};
-  bindBlock(block, rowOfTile(index), count, rowLimit, column, isMasked);
-  AffineExpr kIndex = block.ev.bind(e.i64(0), depthSize);
-  if (failed(addressRows(block, kIndex)))
-    return failure();
-  if (layout)
-    addressPanels(block, isMasked);
-  else if (failed(addressColumns(block, kIndex, isMasked)))
-    return failure();
-
-  MicroKernel &micro = block.micro;
-  VectorType wide = e.vectorOf(accumulator, e.vl);
-  SmallVector<Value> sums(count * tile.vectors, e.zeros(wide));
-  if (!depthBlock) {
-    if (fetchesAhead)
-      micro.ahead = fetchAhead(block, index, column);
-    return finish(block, micro.emit(e, kCount, sums));
+    micro.strideB = panelWidth;
+  } else {
+    for (int64_t v = 0; v < tile.vectors; ++v) {
+      SmallVector<AffineExpr> at(iteration);
+      at[shape.n[0]] = columnPoints[v];
+      at[kDim] = kIndex;
+      std::optional<StridedAddress> address =
+          resolveStrided(ev, shape.b == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.b, at), kIndex);
+      if (!address || ev.laneStride(address->offset) != 1)
+        return root.emitOpError("reads its columns in steps that are not uniform");
+      micro.b.push_back(e.offsetPointer(bPointer, elementB, ev.index(address->offset)));
+      micro.strideB = ev.index(address->stride);
+    }
+    if (isMasked)
+      micro.masks = masks;
   }
-  // Addresses are linear in k.
-  for (Value &pointer : micro.a)
-    pointer = e.offsetPointer(pointer, elementA, e.mul(kBegin, micro.strideA));
-  for (Value &pointer : micro.b)
-    pointer = e.offsetPointer(pointer, elementB, e.mul(kBegin, micro.strideB));
-  if (fetchesAhead)
-    micro.ahead = fetchAhead(block, index, column);
-  // Sums of earlier steps: in scratch, by group of columns, then register tile.
-  Value group = e.divFloor(e.sub(column, columnBegin), e.i64(tile.vectors * e.vl));
-  Value place = e.add(e.mul(group, e.i64(tilesPerBlock)), e.sub(index, firstTile));
-  Value kept = e.offsetPointer(e.scratch, accumulator, e.mul(place, e.i64(tile.rows * tile.vectors * e.vl)));
-  Value isFirst = e.less(kBegin, e.i64(1));
-  for (auto [i, sum] : llvm::enumerate(sums))
-    sum = e.select(isFirst, sum, e.loadVector(kept, accumulator, e.i64(i * e.vl), e.vl));
-  sums = micro.emit(e, kCount, sums);
-  LogicalResult status = success();
-  e.ifElse(
-      e.less(e.add(kBegin, kCount), e.size(depthSize)),
-      [&] {
-        for (auto [i, sum] : llvm::enumerate(sums))
-          e.storeVector(kept, accumulator, e.i64(i * e.vl), sum);
-      },
-      [&] { status = finish(block, sums); });
-  return status;
-}
+  SmallVector<Value> zero(rows * tile.vectors, e.zeros(e.vectorOf(accumulator, e.vl)));
+  SmallVector<Value> sums = micro.emit(e, e.size(depthSize), zero);
 
-/// All rows of the tile against one group of vectors.
-LogicalResult ContractKernel::emitRowsOf(Value column, bool isMasked) {
-  LogicalResult status = success();
-  Value step = e.i64(1);
-  auto tiles = [&](Value from, Value to, int64_t count, Value rowLimit) {
-    e.loop(from, to, step, [&](Value index) {
-      if (succeeded(status))
-        status = emitBlock(index, count, rowLimit, column, isMasked);
-    });
-  };
-  tiles(firstTile, e.min(lastTile, wholeTiles), tile.rows, {});
-  std::optional<int64_t> fixed = asConstant(rows);
-  if (fixed && *fixed % tile.rows == 0)
-    return status;
-  if (succeeded(status))
-    tiles(e.max(firstTile, wholeTiles), lastTile, isBalanced ? tile.rows - 1 : tile.rows,
-          isBalanced ? Value() : e.size(rows));
-  return status;
-}
-
-/// All columns of the tile.
-LogicalResult ContractKernel::emitColumns() {
-  LogicalResult status = success();
-  Value groupStep = e.i64(tile.vectors * e.vl);
-  Value wholeEnd = e.add(columnBegin, e.mul(e.divFloor(e.sub(columnEnd, columnBegin), groupStep), groupStep));
-  e.loop(columnBegin, wholeEnd, groupStep, [&](Value column) { status = emitRowsOf(column, false); });
-  std::optional<int64_t> fixed = asConstant(columnSize);
-  if (failed(status) || (fixed && *fixed % (tile.vectors * e.vl) == 0))
-    return status;
-  e.ifThen(e.less(wholeEnd, columnEnd), [&] { status = emitRowsOf(wholeEnd, true); });
-  return status;
+  SmallVector<EpilogueElement> elements;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t v = 0; v < tile.vectors; ++v) {
+      SmallVector<AffineExpr> at(iteration);
+      for (auto [dim, index] : llvm::zip(shape.m, rowPoints[r]))
+        at[dim] = index;
+      at[shape.n[0]] = columnPoints[v];
+      Value sum = fromAccumulator(e, sums[r * tile.vectors + v], getElementTypeOrSelf(root.getType()));
+      elements.push_back({pointOf(2, at), sum, masks[v], rowLimit ? rowIsIn[r] : Value()});
+    }
+  return emitEpilogue(ev, root.getResult(), elements);
 }
 
 LogicalResult ContractKernel::emit() {
@@ -347,8 +184,7 @@ LogicalResult ContractKernel::emit() {
     batchSizes.push_back(shape.sizes[dim]);
   for (unsigned dim : shape.m)
     rowSizes.push_back(shape.sizes[dim]);
-  AffineExpr batches = product(batchSizes, context);
-  rows = product(rowSizes, context);
+  AffineExpr batches = product(batchSizes, context), rows = product(rowSizes, context);
   Value a = shape.a == 0 ? root.getLhs() : root.getRhs(), bb = shape.b == 0 ? root.getLhs() : root.getRhs();
   elementA = getElementTypeOrSelf(a.getType());
   elementB = getElementTypeOrSelf(bb.getType());
@@ -359,37 +195,55 @@ LogicalResult ContractKernel::emit() {
   aPointer = e.inputPointer(leafA.getArgNumber());
   bPointer = e.inputPointer(leafB.getArgNumber());
   layout = e.kernel.getLayout(leafB.getArgNumber());
-  chooseTiles();
-  int64_t keptBytes = depthBlock ? tileColumns * tilesPerBlock * tile.rows * storageBytes(accumulator) : 0;
-  setSchedule(e, batches * rowBlocks * columnTiles, getAffineConstantExpr(keptBytes, context),
+  tile = TileShape::choose(e.target, asConstant(rows));
+
+  int64_t group = tile.vectors * e.vl;
+  // Columns of a tile: whole groups, fewer for few columns.
+  int64_t tileColumns = std::max(group, kTileColumns / group * group);
+  if (std::optional<int64_t> m = asConstant(rows); m && *m <= 2)
+    tileColumns = 2 * tileColumns; // vectors times matrices: longer streams
+  AffineExpr rowTiles = normalize(rows.ceilDiv(kTileRows)), columnTiles = normalize(columnSize.ceilDiv(tileColumns));
+  setSchedule(e, batches * rowTiles * columnTiles, getAffineConstantExpr(0, context),
               2 * batches * rows * columnSize * depthSize);
 
-  Value rowCount = e.size(rows), width = e.size(columnSize), depth = e.size(depthSize), tileCount = e.size(rowTiles);
-  // Balanced: tiles * rows of one - rows of them are one row shorter. Else: the last one may be partly empty.
-  wholeTiles = isBalanced ? e.sub(tileCount, e.sub(e.mul(tileCount, e.i64(tile.rows)), rowCount))
-                          : e.divFloor(rowCount, e.i64(tile.rows));
-  Value columnTileCount = e.size(columnTiles), blockCount = e.size(rowBlocks);
+  Value rowCount = e.size(rows), width = e.size(columnSize);
+  // Row blocks of equal size, in whole register tiles.
+  Value rowTileCount = e.size(rowTiles), columnTileCount = e.size(columnTiles), mr = e.i64(tile.rows);
+  Value blockRows = e.divFloor(e.add(rowCount, e.sub(rowTileCount, e.i64(1))), e.max(rowTileCount, e.i64(1)));
+  blockRows = e.mul(e.divFloor(e.add(blockRows, e.sub(mr, e.i64(1))), mr), mr);
+
   LogicalResult status = success();
+  auto rowsOf = [&](Value batch, Value rowBegin, Value rowEnd, Value column, bool isMasked) {
+    std::optional<int64_t> fixed = asConstant(rows);
+    Value wholeEnd = e.add(rowBegin, e.mul(e.divFloor(e.sub(rowEnd, rowBegin), mr), mr));
+    e.loop(rowBegin, wholeEnd, mr, [&](Value row) {
+      if (succeeded(status))
+        status = emitBlock(batch, row, tile.rows, {}, column, isMasked);
+    });
+    if (failed(status) || (fixed && *fixed % tile.rows == 0))
+      return;
+    e.ifThen(e.less(wholeEnd, rowEnd), [&] {
+      if (fixed) // the remainder is known: a tile of just so many rows
+        status = emitBlock(batch, wholeEnd, *fixed % tile.rows, {}, column, isMasked);
+      else
+        status = emitBlock(batch, wholeEnd, tile.rows, rowEnd, column, isMasked);
+    });
+  };
   e.loop(e.tileBegin, e.tileEnd, e.i64(1), [&](Value index) {
     // Column tiles innermost: neighbours share rows of A.
     Value columnTile = e.rem(index, columnTileCount), rest = e.divFloor(index, columnTileCount);
-    Value block = e.rem(rest, blockCount);
-    batch = e.divFloor(rest, blockCount);
-    firstTile = e.mul(block, e.i64(tilesPerBlock));
-    lastTile = e.min(e.add(firstTile, e.i64(tilesPerBlock)), tileCount);
-    columnBegin = e.mul(columnTile, e.i64(tileColumns));
-    columnEnd = e.min(e.add(columnBegin, e.i64(tileColumns)), width);
-    kBegin = e.i64(0);
-    kCount = depth;
-    if (!depthBlock) {
-      status = emitColumns();
+    Value rowTile = e.rem(rest, rowTileCount), batch = e.divFloor(rest, rowTileCount);
+    Value rowBegin = e.mul(rowTile, blockRows), rowEnd = e.min(e.add(rowBegin, blockRows), rowCount);
+    rowBegin = e.min(rowBegin, rowCount);
+    Value columnBegin = e.mul(columnTile, e.i64(tileColumns));
+    Value columnEnd = e.min(e.add(columnBegin, e.i64(tileColumns)), width), groupStep = e.i64(group);
+    Value wholeEnd = e.add(columnBegin, e.mul(e.divFloor(e.sub(columnEnd, columnBegin), groupStep), groupStep));
+    e.loop(columnBegin, wholeEnd, groupStep,
+           [&](Value column) { rowsOf(batch, rowBegin, rowEnd, column, false); });
+    std::optional<int64_t> fixed = asConstant(columnSize);
+    if (failed(status) || (fixed && *fixed % group == 0))
       return;
-    }
-    e.loop(e.i64(0), depth, e.i64(depthBlock), [&](Value begin) {
-      kBegin = begin;
-      kCount = e.min(e.sub(depth, begin), e.i64(depthBlock));
-      status = emitColumns();
-    });
+    e.ifThen(e.less(wholeEnd, columnEnd), [&] { rowsOf(batch, rowBegin, rowEnd, wholeEnd, true); });
   });
   return status;
 }
