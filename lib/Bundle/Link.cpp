@@ -18,17 +18,15 @@ using namespace tenon;
 
 static Error fail(const Twine &message) { return createStringError(inconvertibleErrorCode(), message); }
 
-/// Runs lld on files in a folder of its own, which is removed again.
-static Expected<std::string> runLinker(ArrayRef<ObjectInput> objects, target::CPUAttr cpu,
-                                       ArrayRef<const char *> options) {
+/// Runs lld on files in a folder of its own, which is removed again; once for each of `runs`, its options.
+static Expected<std::vector<std::string>> runLinker(ArrayRef<ObjectInput> objects, target::CPUAttr cpu,
+                                                    ArrayRef<std::vector<const char *>> runs) {
   SmallString<128> folder;
   if (std::error_code error = sys::fs::createUniqueDirectory("tenon-link", folder))
     return fail("cannot make a temporary folder: " + error.message());
   sys::fs::setPermissions(folder, sys::fs::owner_all);
   scope_exit cleanUp([&] { sys::fs::remove_directories(folder); });
-  std::vector<std::string> arguments{"ld.lld"};
-  for (const char *option : options)
-    arguments.push_back(option);
+  std::vector<std::string> files;
   auto addFile = [&](const Twine &name, StringRef bytes) -> Error {
     SmallString<128> path(folder);
     sys::path::append(path, name);
@@ -39,7 +37,7 @@ static Expected<std::string> runLinker(ArrayRef<ObjectInput> objects, target::CP
     stream.flush();
     if (error || stream.error())
       return fail("cannot write '" + path + "': " + (error ? error : stream.error()).message());
-    arguments.push_back(path.str().str());
+    files.push_back(path.str().str());
     return Error::success();
   };
   for (auto [i, object] : llvm::enumerate(objects)) {
@@ -57,14 +55,14 @@ static Expected<std::string> runLinker(ArrayRef<ObjectInput> objects, target::CP
     return error;
   SmallString<128> output(folder);
   sys::path::append(output, "image");
-  arguments.push_back("-o");
-  arguments.push_back(output.str().str());
-  SmallVector<const char *> pointers;
-  for (const std::string &argument : arguments)
-    pointers.push_back(argument.c_str());
-
-  std::string messages;
-  {
+  std::vector<std::string> images;
+  for (ArrayRef<const char *> options : runs) {
+    SmallVector<const char *> pointers{"ld.lld"};
+    llvm::append_range(pointers, options);
+    for (const std::string &file : files)
+      pointers.push_back(file.c_str());
+    pointers.append({"-o", output.c_str()});
+    std::string messages;
     static std::mutex mutex; // lld has global state
     std::lock_guard lock(mutex);
     raw_string_ostream stream(messages);
@@ -76,32 +74,72 @@ static Expected<std::string> runLinker(ArrayRef<ObjectInput> objects, target::CP
         text.erase(at, folder.size() + 1);
       return fail("cannot link the image:\n" + text);
     }
+    ErrorOr<std::unique_ptr<MemoryBuffer>> image =
+        MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    if (!image)
+      return fail("cannot read the linked image: " + image.getError().message());
+    images.push_back((*image)->getBuffer().str());
   }
-  ErrorOr<std::unique_ptr<MemoryBuffer>> image =
-      MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-  if (!image)
-    return fail("cannot read the linked image: " + image.getError().message());
-  return (*image)->getBuffer().str();
+  return images;
+}
+
+/// Functions that are not exported too; the image must have its symbol table.
+static Error listFunctions(StringRef image, std::vector<ImageFunction> &functions) {
+  auto file = object::ELFFile<object::ELF64LE>::create(image);
+  if (!file)
+    return file.takeError();
+  auto sections = file->sections();
+  if (!sections)
+    return sections.takeError();
+  for (const auto &section : *sections) {
+    if (section.sh_type != llvm::ELF::SHT_SYMTAB)
+      continue;
+    auto symbols = file->symbols(&section);
+    auto names = file->getStringTableForSymtab(section);
+    if (!symbols)
+      return symbols.takeError();
+    if (!names)
+      return names.takeError();
+    for (const auto &symbol : *symbols) {
+      if (symbol.getType() != llvm::ELF::STT_FUNC)
+        continue;
+      auto name = symbol.getName(*names);
+      if (!name)
+        return name.takeError();
+      functions.push_back({name->str(), symbol.st_value, symbol.st_size});
+    }
+  }
+  return Error::success();
 }
 
 Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CPUAttr cpu, const LinkOptions &options) {
-  SmallVector<const char *> arguments{"-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu",
+  std::vector<const char *> arguments{"-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu",
                                       "--build-id=none", "--threads=1", "--fatal-warnings", "--error-limit=0",
                                       // No code that shares a page with data, at any page size; nothing resolved late.
                                       "-z", "separate-code", "-z", "max-page-size=65536", "-z", "noexecstack", "-z",
                                       "text", "-z", "now"};
+  std::vector<std::vector<const char *>> runs{arguments};
   if (!options.keepSymbols)
-    arguments.push_back("--strip-all");
-  Expected<std::string> image = runLinker(objects, cpu, arguments);
-  if (!image)
-    return image;
-  if (Error error = verifyImage(*image))
+    runs.back().push_back("--strip-all");
+  if (options.functions)
+    runs.push_back(arguments); // the symbol table comes after everything that is loaded: addresses are the same
+  Expected<std::vector<std::string>> images = runLinker(objects, cpu, runs);
+  if (!images)
+    return images.takeError();
+  if (Error error = verifyImage(images->front()))
     return error;
-  return image;
+  if (options.functions)
+    if (Error error = listFunctions(images->back(), *options.functions))
+      return error;
+  return std::move(images->front());
 }
 
 Expected<std::string> tenon::linkRelocatable(ArrayRef<ObjectInput> objects, target::CPUAttr cpu) {
-  return runLinker(objects, cpu, {"-r", "--threads=1"});
+  std::vector<const char *> arguments{"-r", "--threads=1"};
+  Expected<std::vector<std::string>> images = runLinker(objects, cpu, arguments);
+  if (!images)
+    return images.takeError();
+  return std::move(images->front());
 }
 
 Expected<uint64_t> tenon::countCode(StringRef object, StringRef prefix) {

@@ -158,6 +158,9 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
 
 Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func,
                                                       const BundleVariant &variant) {
+  llvm::StringMap<uint64_t> addressOf;
+  for (const ImageFunction &function : variant.functions)
+    addressOf[function.name] = function.address;
   // Kernels in the order of their first call.
   llvm::MapVector<StringRef, std::pair<plan::CallOp, uint32_t>> calls;
   func.walk([&](plan::CallOp call) {
@@ -172,8 +175,10 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
       moved = moved + plan::bufferBytes(buffer);
     Offset<file::Dim> flops = call.getWork() ? writeDim(builder, call.getWork()->getValue()) : Offset<file::Dim>();
     kernels.push_back(file::CreateKernelDirect(builder, name.str().c_str(), flops,
-                                               writeDim(builder, graph::normalize(moved)), variant.codeBytes.lookup(kernelSymbol(name)),
-                                               describeLocation(call.getLoc()).c_str(), count));
+                                               writeDim(builder, graph::normalize(moved)),
+                                               variant.codeBytes.lookup(kernelSymbol(name)),
+                                               describeLocation(call.getLoc()).c_str(), count, /*hash=*/0,
+                                               addressOf.lookup(kernelSymbol(name))));
   }
   int64_t arena = 0, scratch = 0;
   bool isArenaFixed = true, isScratchFixed = true;

@@ -1,5 +1,5 @@
 // tenon bench: how long a call takes.
-#include "Program.h"
+#include "Profile.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include <algorithm>
@@ -10,7 +10,8 @@ namespace tenon::driver {
 
 /// Milliseconds of `calls` calls after a warm-up; by time when `calls` is 0.
 static llvm::Expected<std::vector<double>> measure(Program &program, std::vector<TensorBuffer> &inputs,
-                                                   std::vector<TensorBuffer> &outputs, const BenchCommand &command) {
+                                                   std::vector<TensorBuffer> &outputs, const BenchCommand &command,
+                                                  llvm::ArrayRef<int64_t> symbols, std::optional<Profile> &profile) {
   using Clock = std::chrono::steady_clock;
   auto milliseconds = [](Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); };
   std::vector<llvm::SmallVector<int64_t, 6>> bounds; // a call overwrites the sizes that the data decide
@@ -34,6 +35,13 @@ static llvm::Expected<std::vector<double>> measure(Program &program, std::vector
       break;
   }
   std::vector<double> times;
+  std::unique_ptr<Sampler> sampler;
+  if (command.profile) {
+    llvm::Expected<std::unique_ptr<Sampler>> started = Sampler::start(program, symbols);
+    if (!started)
+      return started.takeError();
+    sampler = std::move(*started);
+  }
   start = Clock::now();
   while (command.calls ? times.size() < command.calls
                        : times.size() < 5 || milliseconds(Clock::now() - start) < command.seconds * 1000) {
@@ -43,6 +51,12 @@ static llvm::Expected<std::vector<double>> measure(Program &program, std::vector
     times.push_back(*time);
     if (times.size() >= 10'000'000)
       break;
+  }
+  if (sampler) {
+    llvm::Expected<Profile> found = sampler->finish(times.size(), milliseconds(Clock::now() - start));
+    if (!found)
+      return found.takeError();
+    profile = std::move(*found);
   }
   return times;
 }
@@ -64,7 +78,8 @@ int bench(const BenchCommand &command) {
     return fail(outputs.takeError());
   if (llvm::Error error = program.startSession(command.threads))
     return fail(std::move(error));
-  auto times = measure(program, *inputs, *outputs, command);
+  std::optional<Profile> profile;
+  auto times = measure(program, *inputs, *outputs, command, *symbols, profile);
   if (!times)
     return fail(times.takeError());
 
@@ -92,6 +107,8 @@ int bench(const BenchCommand &command) {
                  << formatNumber(median) << " ms, mean " << formatNumber(mean) << " ms, 95% " << formatNumber(p95)
                  << " ms (" << sorted.size() << " calls, " << threads << (threads == 1 ? " thread, " : " threads, ")
                  << variant.name << ", arena " << formatBytes(memory.arena_bytes) << ")\n";
+    if (profile)
+      printProfile(*profile, llvm::outs());
     return Done;
   }
   llvm::json::OStream json(llvm::outs());
@@ -115,6 +132,8 @@ int bench(const BenchCommand &command) {
             json.value(dim);
         });
     });
+    if (profile)
+      writeProfile(*profile, json);
   });
   llvm::outs() << "\n";
   return Done;

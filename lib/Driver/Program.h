@@ -70,6 +70,7 @@ public:
   tn_session_t *sessionHandle() const { return session; }
   uint32_t entryIndex() const { return entry; }
   const std::string &entryName() const { return name; }
+  const std::string &path() const { return file; }
   llvm::ArrayRef<TensorSlot> inputs() const { return inputSlots; }
   llvm::ArrayRef<TensorSlot> outputs() const { return outputSlots; }
   /// "FILE" or "FILE, entry 'NAME'", for messages.

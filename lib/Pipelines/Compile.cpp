@@ -239,14 +239,15 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
       llvm::Expected<std::string> object = linkRelocatable(inputs, variant.cpu);
       return object ? writeText(*object) : report(object.takeError());
     }
-    llvm::Expected<std::string> image = linkImage(inputs, variant.cpu);
+    std::vector<ImageFunction> functions;
+    llvm::Expected<std::string> image = linkImage(inputs, variant.cpu, {/*keepSymbols=*/false, &functions});
     if (!image)
       return report(image.takeError());
     if (statistics)
       statistics->codeBytes += image->size();
     if (options.emit == EmitKind::SharedObject)
       return writeText(*image);
-    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}});
+    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}, std::move(functions)});
     for (auto &[name, bytes] : variant.objects) {
       llvm::Expected<uint64_t> count = countCode(bytes);
       if (!count)

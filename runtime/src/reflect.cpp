@@ -236,6 +236,7 @@ tn_status_t tn_kernel_info(const tn_program_t *program, uint32_t variant, uint32
   result.flops = estimate(kernel.flops(), declared, symbols);
   result.bytes_moved = estimate(kernel.bytes_moved(), declared, symbols);
   result.code_bytes = kernel.code_bytes();
+  result.code_address = kernel.code_address();
   result.hash = kernel.hash();
   result.calls = kernel.calls();
   writeStruct(info, result);

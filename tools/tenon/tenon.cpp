@@ -54,6 +54,7 @@ static void addBench(CLI::App &app, int &status) {
   sub->add_option("file", c->file, "The .tenon file, or a kernel's .mlir")->required();
   addProgramOptions(sub, *c);
   sub->add_flag("--json", c->json, "Print one JSON object");
+  sub->add_flag("--profile", c->profile, "Also show how the time divides among the kernels");
   sub->add_option("--calls", c->calls, "Number of calls (default: as many as --seconds needs)");
   sub->add_option("--seconds", c->seconds, "Time to measure for (default: 1)")->check(CLI::Range(0.0, 3600.0));
   sub->add_option("--target", *target, "For a kernel: what to compile it for");

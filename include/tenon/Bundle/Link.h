@@ -13,9 +13,17 @@ struct ObjectInput {
   llvm::StringRef bytes;
 };
 
+/// Where a function of an image is.
+struct ImageFunction {
+  std::string name;
+  uint64_t address, bytes; ///< from the image's base
+};
+
 struct LinkOptions {
   /// Keep the names of local functions, for profilers and debuggers.
   bool keepSymbols = false;
+  /// Takes the functions of the image, exported or not; null: nobody asks.
+  std::vector<ImageFunction> *functions = nullptr;
 };
 
 /// Links the host program's and the kernels' objects with the builtins to a freestanding image: an ELF shared object

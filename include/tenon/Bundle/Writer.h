@@ -3,6 +3,7 @@
 #define TENON_BUNDLE_WRITER_H
 
 #include "dialects/Target/IR/TargetDialect.h"
+#include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Pack.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -14,6 +15,7 @@ struct BundleVariant {
   target::CPUAttr cpu;
   std::string image; // what linkImage gave
   llvm::StringMap<uint64_t> codeBytes; // by symbol of the kernel, and of "host", for `tenon inspect`
+  std::vector<ImageFunction> functions = {}; // of the image, for profilers; may be empty
 };
 
 struct BundleOptions {

@@ -50,6 +50,7 @@ int run(const RunCommand &command);
 
 struct BenchCommand : ProgramOptions {
   bool json = false;
+  bool profile = false; ///< also how much of the time each kernel takes
   uint64_t calls = 0;   ///< 0: as many as `seconds` needs
   double seconds = 1.0; ///< at least
 };

@@ -12,19 +12,23 @@ using namespace tenon::graph;
 namespace {
 class KernelBuilder {
 public:
-  KernelBuilder(ModuleOp module) : module(module), symbols(module) {}
+  KernelBuilder(ModuleOp module) : module(module), symbols(module) { findWantedLayouts(); }
 
   /// Replaces the ops of `block` by calls of kernels.
   void formBlock(Block &block, unsigned symbolCount);
   void eraseDead(Block &block);
 
 private:
+  void findWantedLayouts();
+  kernel::LayoutAttr layoutOf(BlockArgument argument, UseWeightOp weight);
   void outline(const Cluster &cluster, Block &block, unsigned symbolCount);
   kernel::FuncOp share(kernel::FuncOp kernel);
 
   ModuleOp module;
   SymbolTable symbols;
   llvm::StringMap<kernel::FuncOp> known; ///< by printed body
+  /// Layouts that products want their weights in, by where the bytes come from.
+  llvm::DenseMap<std::pair<Attribute, Type>, kernel::LayoutAttr> wantedLayouts;
 };
 } // namespace
 
@@ -54,6 +58,33 @@ static bool isLeaf(Operation *op) {
     return true;
   auto constant = dyn_cast<ConstantOp>(op);
   return constant && !isa<SplatElementsAttr>(constant.getValue());
+}
+
+/// What tells weights apart: two names may stand for the same bytes.
+static std::pair<Attribute, Type> originOf(const SymbolTable &symbols, UseWeightOp use) {
+  auto weight = symbols.lookup<WeightOp>(use.getWeight());
+  return {weight.getSource(), weight.getType()};
+}
+
+void KernelBuilder::findWantedLayouts() {
+  module.walk([&](ContractOp op) {
+    for (OpOperand &operand : op->getOpOperands())
+      if (auto weight = operand.get().getDefiningOp<UseWeightOp>())
+        if (kernel::LayoutAttr layout = cpu::chooseContractLayout(op, operand.getOperandNumber()))
+          wantedLayouts.try_emplace(originOf(symbols, weight), layout);
+  });
+}
+
+/// A table that is looked up by rows and is also a factor of a product (tied embeddings) is stored once, in panels.
+kernel::LayoutAttr KernelBuilder::layoutOf(BlockArgument argument, UseWeightOp weight) {
+  if (kernel::LayoutAttr layout = cpu::chooseLayout(argument))
+    return layout;
+  bool isTable = llvm::all_of(argument.getUses(), [](OpOperand &use) {
+    auto gather = dyn_cast<GatherOp>(use.getOwner());
+    return gather && gather.getData() == use.get();
+  });
+  kernel::LayoutAttr layout = wantedLayouts.lookup(originOf(symbols, weight));
+  return isTable && layout && layout.getGroups() == 1 ? layout : kernel::LayoutAttr();
 }
 
 kernel::FuncOp KernelBuilder::share(kernel::FuncOp kernel) {
@@ -139,7 +170,7 @@ void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbo
       sites.push_back(builder.getStringAttr("index is outside dimension {1} of size {0}"));
     });
     if (auto nonzero = dyn_cast<NonzeroOp>(clone))
-      limitRows(nonzero, entry);
+      limitRows(nonzero, block);
   }
   SmallVector<Value> returned;
   for (Value result : results)
@@ -151,9 +182,10 @@ void KernelBuilder::outline(const Cluster &cluster, Block &block, unsigned symbo
   }
   // Layouts of constants, and what may be written in place.
   for (auto [i, input] : llvm::enumerate(inputs)) {
-    if (!input.getDefiningOp<UseWeightOp>())
+    auto weight = input.getDefiningOp<UseWeightOp>();
+    if (!weight)
       continue;
-    if (kernel::LayoutAttr layout = cpu::chooseLayout(entry->getArgument(i)))
+    if (kernel::LayoutAttr layout = layoutOf(entry->getArgument(i), weight))
       kernel.setArgAttr(i, "kernel.layout", layout);
   }
   for (auto [i, result] : llvm::enumerate(returned))

@@ -261,6 +261,7 @@ typedef struct tn_kernel_info {
   int64_t bytes_moved;    /* same */
   uint64_t code_bytes, hash;
   uint32_t calls;
+  uint64_t code_address;  /* in the image, from its base; 0 = unknown */
 } tn_kernel_info_t;
 TN_API uint32_t tn_kernel_count(const tn_program_t *program, uint32_t variant, uint32_t entry);
 /* `symbols` (may be NULL) are values for the entry's symbols, for the estimates. */

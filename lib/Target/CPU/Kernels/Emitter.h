@@ -147,6 +147,9 @@ public:
   /// `value` from its operands, even where it is bound.
   mlir::Value compute(mlir::Value value, const Point &point);
   mlir::Value load(mlir::Value pointer, mlir::RankedTensorType type, const Point &point);
+  /// An argument of the kernel, in whatever layout it is stored.
+  mlir::Value loadArgument(mlir::BlockArgument argument, const Point &point);
+  mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::AffineExpr address);
   void store(mlir::Value pointer, mlir::RankedTensorType type, const Point &point, mlir::Value value);
 
   graph::IndexSimplifier simplifier() const;

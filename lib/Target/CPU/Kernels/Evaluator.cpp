@@ -235,8 +235,40 @@ Value Evaluator::selectValue(Value condition, Value a, Value b) {
 //===----------------------------------------------------------------------===//
 
 Value Evaluator::load(Value pointer, RankedTensorType type, const Point &point) {
-  AffineExpr address = simplifier().simplify(linearize(point, getDims(type), e.b.getContext()));
-  Type element = type.getElementType();
+  return loadAt(pointer, type.getElementType(), linearize(point, getDims(type), e.b.getContext()));
+}
+
+/// Place of an element of a constant that is stored in panels of one group.
+static AffineExpr panelAddress(kernel::LayoutAttr layout, const Point &point, ArrayRef<AffineExpr> sizes,
+                               MLIRContext *context) {
+  Point columns, depths;
+  Dims columnSizes, depthSizes;
+  for (auto [i, dim] : llvm::enumerate(layout.getOrder())) {
+    bool isColumn = static_cast<int64_t>(i) < layout.getN();
+    (isColumn ? columns : depths).push_back(point[dim]);
+    (isColumn ? columnSizes : depthSizes).push_back(sizes[dim]);
+  }
+  AffineExpr column = linearize(columns, columnSizes, context), depth = linearize(depths, depthSizes, context);
+  int64_t width = layout.getWidth();
+  return (column.floorDiv(width) * product(depthSizes, context) + depth) * width + column % width;
+}
+
+Value Evaluator::loadArgument(BlockArgument argument, const Point &point) {
+  auto type = cast<RankedTensorType>(argument.getType());
+  Value pointer = e.inputPointer(argument.getArgNumber());
+  kernel::LayoutAttr layout = e.kernel.getLayout(argument.getArgNumber());
+  if (!layout)
+    return load(pointer, type, point);
+  if (layout.getGroups() != 1 || layout.getWidth() == 0) {
+    e.kernel.emitOpError() << "reads argument " << argument.getArgNumber() << " element by element but has it as "
+                           << layout;
+    return {};
+  }
+  return loadAt(pointer, type.getElementType(), panelAddress(layout, point, getDims(type), e.b.getContext()));
+}
+
+Value Evaluator::loadAt(Value pointer, Type element, AffineExpr address) {
+  address = simplifier().simplify(address);
   std::optional<int64_t> stride = laneStride(address);
   if (stride == 0) {
     Value at = index(address);
@@ -312,11 +344,15 @@ Value Evaluator::at(Value value, Point point) {
 Value Evaluator::compute(Value value, const Point &point) {
   // Memory is read in the shape at hand, whatever shape it was made in.
   for (Value source = value;;) {
-    Value pointer = buffers.lookup(source);
-    if (auto argument = dyn_cast<BlockArgument>(source); argument && !pointer)
-      pointer = e.inputPointer(argument.getArgNumber());
-    if (pointer)
+    if (Value pointer = buffers.lookup(source))
       return load(pointer, cast<RankedTensorType>(value.getType()), point);
+    if (auto argument = dyn_cast<BlockArgument>(source)) {
+      if (source == value)
+        return loadArgument(argument, point);
+      if (e.kernel.getLayout(argument.getArgNumber()))
+        break; // in panels: the address follows from the shape it was packed in
+      return load(e.inputPointer(argument.getArgNumber()), cast<RankedTensorType>(value.getType()), point);
+    }
     if (!isa<ReshapeOp, AssertDimOp>(source.getDefiningOp()) || bounds.contains(source.getDefiningOp()->getOperand(0)))
       break;
     source = source.getDefiningOp()->getOperand(0);

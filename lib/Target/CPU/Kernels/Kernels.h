@@ -9,6 +9,8 @@ namespace tenon::cpu {
 
 /// Only maps and movement: one loop nest over the results' shape.
 mlir::LogicalResult emitPointwise(Emitter &e);
+/// The same with lanes along another dimension than the result's innermost one; nullopt when that is no better.
+std::optional<mlir::LogicalResult> emitTransposed(Emitter &e, int64_t workPerPoint);
 /// Reductions over the same dimensions, with what feeds them and what uses them: softmax, norms, means.
 mlir::LogicalResult emitRows(Emitter &e);
 /// A contraction with its epilogue, register-tiled.

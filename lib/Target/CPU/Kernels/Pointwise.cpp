@@ -63,6 +63,8 @@ static int64_t workPerPoint(kernel::FuncOp kernel) {
 }
 
 LogicalResult tenon::cpu::emitPointwise(Emitter &e) {
+  if (std::optional<LogicalResult> status = emitTransposed(e, workPerPoint(e.kernel)))
+    return *status;
   OperandRange results = resultsOf(e.kernel);
   MLIRContext *context = e.b.getContext();
   Dims sizes = getDims(results[0].getType());
