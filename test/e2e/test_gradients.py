@@ -88,9 +88,10 @@ POINTWISE = {
     for name, *more in (
         ("gelu_backward",), ("silu_backward",), ("mish_backward",), ("tanh_backward",), ("sigmoid_backward",),
         ("hardswish_backward",), ("hardsigmoid_backward",), ("threshold_backward", 0), ("hardtanh_backward", -1, 1),
-        ("leaky_relu_backward", 0.1, False), ("elu_backward", 1.0, 1.0, 1.0, False), ("softplus_backward", 1, 20),
+        ("leaky_relu_backward", 0.1, False), ("softplus_backward", 1, 20),
         ("softshrink_backward", 0.5))
 }
+POINTWISE["elu_backward"] = (lambda g, x: aten.elu_backward(g, 1.5, 1.0, 1.0, False, x), (floats(3, 38), floats(3, 38)))
 POINTWISE["glu_backward"] = (lambda g, x: aten.glu_backward(g, x, 1), (floats(3, 5), floats(3, 10)))
 POINTWISE["mse_loss_backward"] = (lambda g, x, y: aten.mse_loss_backward(g, x, y, 1), (torch.tensor(0.7), floats(4, 5), floats(4, 5)))
 POINTWISE["nll_loss_backward"] = (

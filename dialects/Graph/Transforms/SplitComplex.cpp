@@ -348,7 +348,7 @@ LogicalResult Splitter::splitOp(Operation *op) {
     return success();
   }
   if (auto constant = dyn_cast<ConstantOp>(op)) {
-    Type part = partType(constant.getType()), element = getElementTypeOrSelf(part);
+    Type part = partType(constant.getType());
     SmallVector<APFloat> re, im;
     auto values = cast<DenseElementsAttr>(constant.getValue());
     if (values.isSplat()) {
@@ -361,7 +361,6 @@ LogicalResult Splitter::splitOp(Operation *op) {
         im.push_back(value.imag());
       }
     }
-    (void)element;
     auto make = [&](ArrayRef<APFloat> numbers) -> Value {
       return ConstantOp::create(b, op->getLoc(), part, DenseElementsAttr::get(cast<ShapedType>(part), numbers));
     };
@@ -427,14 +426,19 @@ LogicalResult Splitter::splitFunction(func::FuncOp function) {
   Block &entry = function.getBody().front();
   b.setInsertionPointToStart(&entry);
   SmallVector<Type> inputs, results;
-  for (BlockArgument argument : entry.getArguments()) {
-    Type type = argument.getType();
-    if (complexOf(type)) {
-      function.setArgAttr(argument.getArgNumber(), kComplexPair, b.getUnitAttr());
-      argument.setType(pairType(type));
-      parts[argument] = unpack(argument, type);
+  SmallVector<BlockArgument> complex; // they keep their type until nothing asks for it
+  for (unsigned i = 0; i < entry.getNumArguments(); ++i) {
+    BlockArgument argument = entry.getArgument(i);
+    if (complexOf(argument.getType())) {
+      function.setArgAttr(inputs.size(), kComplexPair, b.getUnitAttr());
+      Value pair = entry.insertArgument(i + 1, pairType(argument.getType()), argument.getLoc());
+      parts[argument] = unpack(pair, argument.getType());
+      complex.push_back(argument);
+      inputs.push_back(pair.getType());
+      ++i;
+    } else {
+      inputs.push_back(argument.getType());
     }
-    inputs.push_back(argument.getType());
   }
   if (failed(splitBlock(entry)))
     return failure();
@@ -456,6 +460,8 @@ LogicalResult Splitter::splitFunction(func::FuncOp function) {
   function.setFunctionType(b.getFunctionType(inputs, results));
   for (Operation *op : llvm::reverse(dead))
     op->erase();
+  for (BlockArgument argument : llvm::reverse(complex))
+    entry.eraseArgument(argument.getArgNumber());
   dead.clear();
   parts.clear();
   return success();

@@ -67,7 +67,8 @@ static Tensor filterGradient(Op &op, Tensor windowed, Tensor dense, const ConvGe
   if (!channels || !others || *channels % g.groups != 0 || *others % g.groups != 0)
     return op.errorTensor("has channels that do not fit " + Twine(g.groups) + " groups");
   int64_t own = *channels / g.groups, results = *others / g.groups;
-  Dims positions(dense.dims().begin() + 2, dense.dims().end());
+  Dims positions = dense.dims();
+  positions.erase(positions.begin(), positions.begin() + 2);
   windowed = toChannelsLast(op, windowed);
   dense = toChannelsLast(op, dense);
   Dims low(spatial + 2, op.constant(0)), high = low;
@@ -130,7 +131,8 @@ static LogicalResult convertConvolutionBackward(Op &op) {
   g.inputDilation.assign(spatial, 1);
   SmallVector<int64_t> padding = op.integersOf("padding", spatial, 0);
   bool isTransposed = op.flag("transposed", false);
-  Dims window(filter.dims().begin() + 2, filter.dims().end());
+  Dims window = filter.dims();
+  window.erase(window.begin(), window.begin() + 2);
   if (op.isBad() || g.groups < 1)
     return op.isBad() ? failure() : op.error("has no groups");
   Tensor gradInput, gradFilter, gradBias;
