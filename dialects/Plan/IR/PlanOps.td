@@ -267,7 +267,7 @@ def Plan_LoopOp : Plan_Op<"loop", [NoTerminator, SingleBlock]> {
   let assemblyFormat = "`(` custom<Expr>($count) `)` attr-dict-with-keyword $body";
 }
 
-def Plan_IfOp : Plan_Op<"if", [NoTerminator, NoRegionArguments]> {
+def Plan_IfOp : Plan_Op<"if", [NoTerminator, SingleBlock, NoRegionArguments]> {
   let summary = "Runs one of two regions, as a byte says: the first unless it is 0.";
   let description = [{
     ```mlir
@@ -279,7 +279,7 @@ def Plan_IfOp : Plan_Op<"if", [NoTerminator, NoRegionArguments]> {
   let assemblyFormat = "$predicate attr-dict-with-keyword `then` $then_body `else` $else_body";
 }
 
-def Plan_WhileOp : Plan_Op<"while", [NoTerminator, NoRegionArguments]> {
+def Plan_WhileOp : Plan_Op<"while", [NoTerminator, SingleBlock, NoRegionArguments]> {
   let summary = "Runs its body for as long as a byte is not 0.";
   let description = [{
     Before every step, and after the last, `condition` runs; it ends in a `plan.test`. `exit` runs once, at the end. The

@@ -37,7 +37,10 @@ static std::optional<SmallVector<Operand>> readAll(Op &op, ArrayRef<Argument> ar
   for (const Argument &argument : arguments) {
     Operand value;
     auto *sym = argument.getIf<SymIntArg>();
-    const Number *number = sym && !sym->isStatic() ? op.importer.values.number(sym->name) : nullptr;
+    auto *tensor = argument.getIf<TensorArg>(); // lists of both name sizes like tensors
+    const Number *number = sym && !sym->isStatic() ? op.importer.values.number(sym->name)
+                           : tensor                ? op.importer.values.number(tensor->name)
+                                                   : nullptr;
     if (sym && sym->isStatic())
       value = Number::of(sym->value);
     else if (number)

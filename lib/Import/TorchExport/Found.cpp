@@ -162,15 +162,15 @@ static LogicalResult convertUnique(Op &op, bool isSorted) {
   if (isSorted)
     std::tie(x, order) = sortAlong(op, x, 0, false);
   // Each element next to the one before; the first counts as new.
-  Tensor before = op.gather(x, {op.generate(ScalarType::Long, ScalarType::Long, {count}, [&](Scalars &s, ValueRange v) {
-    return s.max(s.sub(v[0], s.integer(1)), s.integer(0));
+  Tensor before = op.gather(x, {op.generate(ScalarType::Long, ScalarType::Long, {count}, [&](Scalars &s, ValueRange) {
+    return s.max(s.sub(op.index(s, 0), s.integer(1)), s.integer(0));
   })}, {-1}, {count});
   ScalarType type = computeType(x.dtype);
   Tensor isNew = op.map(ScalarType::Bool, type, {x, before},
                         [&](Scalars &s, ValueRange v) { return s.compare(Compare::Ne, v[0], v[1]); }, ScalarType::Bool);
   Tensor isFirst = op.generate(
       ScalarType::Bool, ScalarType::Long, {count},
-      [&](Scalars &s, ValueRange v) { return s.compare(Compare::Eq, v[0], s.integer(0)); }, ScalarType::Bool);
+      [&](Scalars &s, ValueRange) { return s.compare(Compare::Eq, op.index(s, 0), s.integer(0)); }, ScalarType::Bool);
   isNew = op.map(ScalarType::Bool, ScalarType::Bool, {isNew, isFirst},
                  [](Scalars &s, ValueRange v) { return s.either(v[0], v[1]); });
   Tensor positions = op.nonzero(isNew);
