@@ -10,7 +10,7 @@
 // RUN: %python -c "import json, sys; r = json.load(open(sys.argv[1])); assert all(k['code_bytes'] > 64 for k in r['variants'][0]['kernels']), r" %t.json
 
 // CHECK: kernel {{.*}}calls {{.*}}share
-// CHECK-NEXT: contract {{.*}} 1 {{.*}}%
+// CHECK-NEXT: contract 1 {{.*}}%
 // CHECK-NEXT: rows {{.*}}%
 // CHECK: (between kernels)
 // CHECK: samples of the calling thread
