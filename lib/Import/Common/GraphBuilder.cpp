@@ -1,0 +1,558 @@
+// Ways to build graph ops from tensors; every one infers its result's type.
+#include "GraphBuilder.h"
+
+using namespace mlir;
+using tenon::graph::Dims;
+
+namespace tenon::frontend {
+
+SmallVector<int64_t> upTo(int64_t count) { return llvm::to_vector(llvm::seq<int64_t>(0, count)); }
+
+ScalarType resultType(ArrayRef<Operand> operands) {
+  ScalarType ofDims = ScalarType::Unknown, ofZeroDim = ofDims, ofNumbers = ofDims;
+  for (const Operand &operand : operands) {
+    if (operand.number || operand.isWrapped) {
+      ScalarType kind = operand.dtype();
+      kind = isComplex(kind) ? ScalarType::ComplexFloat : isFloating(kind) ? ScalarType::Float : kind;
+      ofNumbers = promoteTypes(ofNumbers, kind);
+    } else if (operand.tensor) {
+      ScalarType &category = operand.tensor.rank() > 0 ? ofDims : ofZeroDim;
+      category = promoteTypes(category, operand.tensor.dtype);
+    }
+  }
+  auto combine = [](ScalarType higher, ScalarType lower) {
+    if (higher == ScalarType::Unknown || lower == ScalarType::Unknown || isComplex(higher))
+      return higher == ScalarType::Unknown ? lower : higher;
+    if (isFloating(higher)) {
+      if (!isComplex(lower))
+        return higher;
+      return higher == ScalarType::Double ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
+    }
+    if (higher == ScalarType::Bool || isFloating(lower) || isComplex(lower))
+      return promoteTypes(higher, lower);
+    return higher;
+  };
+  return combine(combine(ofDims, ofZeroDim), ofNumbers);
+}
+
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+Dims GraphBuilder::constants(ArrayRef<int64_t> values) const {
+  Dims result;
+  for (int64_t value : values)
+    result.push_back(constant(value));
+  return result;
+}
+
+static std::string str(AffineExpr expr) {
+  std::string text;
+  llvm::raw_string_ostream(text) << expr;
+  return text;
+}
+
+Tensor GraphBuilder::withDims(Tensor x, ArrayRef<AffineExpr> want) {
+  if (!x)
+    return {};
+  graph::Dims have = x.dims();
+  if (have.size() != want.size())
+    return errorTensor("meets rank " + Twine(have.size()) + " where " + Twine(want.size()) + " is needed");
+  if (llvm::equal(have, want))
+    return x;
+  for (auto [i, h, w] : llvm::enumerate(have, want)) {
+    std::optional<int64_t> hv = symbols.hint(h), wv = symbols.hint(w);
+    if (hv && wv && *hv != *wv)
+      return errorTensor("meets size " + str(h) + " of dimension " + Twine(i) + " where " + str(w) + " is needed");
+  }
+  auto type = graph::makeTensorType(want, x.type().getElementType());
+  if (type == x.type())
+    return x;
+  return {graph::AssertDimOp::create(b, loc, type, x.value), x.dtype};
+}
+
+std::optional<bool> GraphBuilder::isLessEqual(AffineExpr l, AffineExpr r) const {
+  return symbols.isLessEqual(l, r);
+}
+
+std::optional<Dims> GraphBuilder::broadcastDims(ArrayRef<Dims> shapes) {
+  size_t rank = 0;
+  for (const Dims &shape : shapes)
+    rank = std::max(rank, shape.size());
+  Dims result(rank, constant(1));
+  for (const Dims &shape : shapes)
+    for (auto [i, size] : llvm::enumerate(shape)) {
+      AffineExpr &have = result[rank - shape.size() + i];
+      if (size == have || graph::asConstant(size) == 1)
+        continue;
+      if (graph::asConstant(have) == 1) {
+        have = size;
+        continue;
+      }
+      std::optional<int64_t> h = symbols.hint(have), s = symbols.hint(size);
+      if (h && s && *h != *s) {
+        std::string text;
+        llvm::raw_string_ostream(text) << "has operands of sizes " << have << " and " << size
+                                       << ", which do not broadcast";
+        (void)error(text);
+        return std::nullopt;
+      }
+      if (graph::asConstant(size))
+        have = size;
+    }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Elementwise
+//===----------------------------------------------------------------------===//
+
+/// The tensors among `operands` with their maps from `dims`.
+SmallVector<AffineMap> GraphBuilder::indexMaps(ArrayRef<Operand> operands, ArrayRef<AffineExpr> dims,
+                                     SmallVectorImpl<Value> &values) {
+  SmallVector<AffineMap> maps;
+  for (const Operand &operand : operands) {
+    if (!operand.tensor)
+      continue;
+    Dims want = operand.tensor.dims();
+    SmallVector<AffineExpr> results;
+    for (auto [k, size] : llvm::enumerate(want)) {
+      int64_t d = operand.dims ? (*operand.dims)[k] : static_cast<int64_t>(k + dims.size() - want.size());
+      if (d < 0 || d >= static_cast<int64_t>(dims.size())) {
+        (void)error("has an operand of too high a rank");
+        return {};
+      }
+      bool isUnit = graph::asConstant(size) == 1 && dims[d] != size;
+      results.push_back(isUnit ? constant(0) : getAffineDimExpr(d, context()));
+      size = isUnit ? size : dims[d];
+    }
+    Tensor tensor = withDims(operand.tensor, want);
+    if (!tensor)
+      return {};
+    values.push_back(tensor.value);
+    maps.push_back(AffineMap::get(dims.size(), 0, results, context()));
+  }
+  return maps;
+}
+
+Value GraphBuilder::sizeValue(Scalars &s, AffineExpr expr) {
+  Value value;
+  if (std::optional<int64_t> known = graph::asConstant(expr))
+    value = arith::ConstantOp::create(s.b, s.loc, s.b.getI64IntegerAttr(*known));
+  else
+    value = graph::SizeValueOp::create(s.b, s.loc, s.b.getI64Type(),
+                                       graph::DimsAttr::get(context(), {graph::normalize(expr)}));
+  return s.convert(value, ScalarType::Long, s.type);
+}
+
+Value GraphBuilder::index(Scalars &s, int64_t dim) {
+  Value value = graph::IndexOp::create(s.b, s.loc, s.b.getI64Type(), s.b.getI64IntegerAttr(dim));
+  return s.convert(value, ScalarType::Long, s.type);
+}
+
+static Value materialize(GraphBuilder &op, Scalars &s, const Number &number) {
+  if (number.expr)
+    return op.sizeValue(s, number.expr);
+  if (number.kind == ScalarType::ComplexDouble && s.isComplexNumber()) {
+    auto part = cast<ComplexType>(s.mlirType).getElementType();
+    return complex::ConstantOp::create(
+        s.b, s.loc, s.mlirType,
+        s.b.getArrayAttr({s.b.getFloatAttr(part, number.real.real()), s.b.getFloatAttr(part, number.real.imag())}));
+  }
+  return number.kind == ScalarType::Double ? s.number(number.real.real()) : s.integer(number.integer);
+}
+
+Tensor GraphBuilder::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands, Body body, ScalarType gives,
+               std::optional<Dims> shape) {
+  if (bad || llvm::any_of(operands, [](const Operand &o) { return o.isNull(); }))
+    return {};
+  if (!toType(result, context()) || !toType(compute, context()))
+    return unsupportedTensor("on elements of " + nameOf(toType(result, context()) ? compute : result));
+  SmallVector<Dims> shapes;
+  for (const Operand &operand : operands)
+    if (operand.tensor && !operand.dims)
+      shapes.push_back(operand.tensor.dims());
+  std::optional<Dims> dims = shape ? shape : broadcastDims(shapes);
+  if (!dims)
+    return {};
+  SmallVector<Value> values;
+  SmallVector<AffineMap> maps = indexMaps(operands, *dims, values);
+  if (bad)
+    return {};
+  ScalarType work = computeType(compute);
+  gives = gives == ScalarType::Unknown ? work : gives;
+  auto type = graph::makeTensorType(*dims, toType(result, context()));
+  auto op = graph::MapOp::build(b, loc, type, values, maps,
+                                [&](OpBuilder &builder, Location where, ValueRange args) -> SmallVector<Value> {
+                                  Scalars s(builder, where, work);
+                                  SmallVector<Value> scalars;
+                                  unsigned next = 0;
+                                  for (const Operand &operand : operands)
+                                    if (operand.number)
+                                      scalars.push_back(materialize(*this, s, *operand.number));
+                                    else if (operand.isRaw)
+                                      scalars.push_back(args[next++]);
+                                    else
+                                      scalars.push_back(s.convert(args[next++], operand.tensor.dtype, work));
+                                  Value value = body(s, scalars);
+                                  return {s.convert(value, gives, result)};
+                                });
+  return {op.getResult(0), result};
+}
+
+Tensor GraphBuilder::generate(ScalarType result, ScalarType compute, ArrayRef<AffineExpr> dims, Body body, ScalarType gives) {
+  return map(result, compute, {}, body, gives, Dims(dims));
+}
+
+Tensor GraphBuilder::convert(Tensor x, ScalarType to) {
+  if (!x || x.dtype == to)
+    return x;
+  bool isPlain = !isSmallFloat(x.dtype) && !isSmallFloat(to) && !subByteBits(to);
+  if (isPlain && toType(x.dtype, context()) == toType(to, context()))
+    return {x.value, to}; // int8 and uint8 differ only in what is said about them
+  // The region must see the source type: a conversion from a wide integer through float32 would lose bits.
+  if (!toType(to, context()))
+    return unsupportedTensor("to elements of " + nameOf(to));
+  Dims dims = x.dims();
+  SmallVector<Value> values;
+  SmallVector<AffineMap> maps = indexMaps({x}, dims, values);
+  auto type = graph::makeTensorType(dims, toType(to, context()));
+  auto op = graph::MapOp::build(b, loc, type, values, maps,
+                                [&](OpBuilder &builder, Location where, ValueRange args) -> SmallVector<Value> {
+                                  return {Scalars(builder, where, to).convert(args[0], x.dtype, to)};
+                                });
+  return {op.getResult(0), to};
+}
+
+Tensor GraphBuilder::full(ArrayRef<AffineExpr> dims, ScalarType dtype, double value) {
+  if (!toType(dtype, context()))
+    return unsupportedTensor("on elements of " + nameOf(dtype));
+  auto type = graph::makeTensorType(dims, toType(dtype, context()));
+  if (!type.hasStaticShape() || isComplex(dtype) || isSmallFloat(dtype))
+    return generate(dtype, dtype, dims, [&](Scalars &s, ValueRange) { return s.number(value); });
+  Attribute element;
+  if (isFloating(dtype))
+    element = b.getFloatAttr(type.getElementType(), value);
+  else if (dtype == ScalarType::Bool)
+    element = b.getBoolAttr(value != 0);
+  else
+    element = b.getIntegerAttr(
+        type.getElementType(),
+        APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(type.getElementTypeBitWidth()));
+  return {graph::ConstantOp::create(b, loc, type, DenseElementsAttr::get(type, element)), dtype};
+}
+
+//===----------------------------------------------------------------------===//
+// Layout
+//===----------------------------------------------------------------------===//
+
+Tensor GraphBuilder::reshape(Tensor x, ArrayRef<AffineExpr> wanted) {
+  if (!x)
+    return {};
+  Dims dims;
+  for (AffineExpr dim : wanted)
+    dims.push_back(graph::normalize(dim));
+  if (llvm::equal(x.dims(), dims))
+    return x;
+  AffineExpr have = graph::numElements(x.value.getType()), want = graph::product(dims, context());
+  if (have != want) {
+    // Equal only by a condition that the exporter relied on: claim it, on the flat tensor.
+    auto flat = graph::makeTensorType({have}, x.type().getElementType());
+    x = withDims({graph::ReshapeOp::create(b, loc, flat, x.value), x.dtype}, {want});
+    if (!x)
+      return {};
+  }
+  return {graph::ReshapeOp::create(b, loc, graph::makeTensorType(dims, x.type().getElementType()), x.value), x.dtype};
+}
+
+Tensor GraphBuilder::permute(Tensor x, ArrayRef<int64_t> order) {
+  if (!x || llvm::equal(order, llvm::seq<int64_t>(0, order.size())))
+    return x;
+  return {graph::PermuteOp::create(b, loc, x.value, order), x.dtype};
+}
+
+Tensor GraphBuilder::transpose(Tensor x, int64_t i, int64_t j) {
+  if (!x || x.rank() < 2)
+    return x;
+  SmallVector<int64_t> order = upTo(x.rank());
+  std::swap(order[i], order[j]);
+  return permute(x, order);
+}
+
+Tensor GraphBuilder::broadcast(Tensor x, ArrayRef<AffineExpr> dims) {
+  if (!x)
+    return {};
+  Dims want = x.dims();
+  if (want.size() > dims.size())
+    return errorTensor("broadcasts rank " + Twine(want.size()) + " to rank " + Twine(dims.size()));
+  SmallVector<int64_t> places;
+  for (auto [i, size] : llvm::enumerate(want)) {
+    places.push_back(dims.size() - want.size() + i);
+    if (graph::asConstant(size) != 1)
+      size = dims[places.back()];
+  }
+  x = withDims(x, want);
+  if (!x || llvm::equal(want, dims))
+    return x;
+  auto type = graph::makeTensorType(dims, x.type().getElementType());
+  return {graph::BroadcastOp::create(b, loc, type, x.value, places), x.dtype};
+}
+
+Tensor GraphBuilder::unsqueeze(Tensor x, int64_t dim) {
+  if (!x)
+    return {};
+  Dims dims = x.dims();
+  dims.insert(dims.begin() + dim, constant(1));
+  return reshape(x, dims);
+}
+
+Tensor GraphBuilder::squeeze(Tensor x, ArrayRef<int64_t> which) {
+  if (!x)
+    return {};
+  Dims dims;
+  for (auto [i, size] : llvm::enumerate(x.dims()))
+    if (!llvm::is_contained(which, static_cast<int64_t>(i)) || graph::asConstant(size) != 1)
+      dims.push_back(size);
+  return reshape(x, dims);
+}
+
+Tensor GraphBuilder::flatten(Tensor x, int64_t first, int64_t last) {
+  if (!x || first >= last)
+    return x;
+  Dims have = x.dims(), dims(have.begin(), have.begin() + first);
+  dims.push_back(graph::product(ArrayRef(have).slice(first, last - first + 1), context()));
+  dims.append(have.begin() + last + 1, have.end());
+  return reshape(x, dims);
+}
+
+Tensor GraphBuilder::slice(Tensor x, int64_t dim, AffineExpr offset, AffineExpr size, int64_t step) {
+  if (!x)
+    return {};
+  Dims dims = x.dims(), offsets(dims.size(), constant(0));
+  if (dims[dim] == size && graph::asConstant(offset) == 0 && step == 1)
+    return x;
+  SmallVector<int64_t> strides(dims.size(), 1);
+  dims[dim] = graph::normalize(size);
+  offsets[dim] = graph::normalize(offset);
+  strides[dim] = step;
+  auto type = graph::makeTensorType(dims, x.type().getElementType());
+  return {graph::SliceOp::create(b, loc, type, x.value, graph::DimsAttr::get(context(), offsets), strides), x.dtype};
+}
+
+Tensor GraphBuilder::select(Tensor x, int64_t dim, AffineExpr index) {
+  Tensor one = slice(x, dim, index, constant(1));
+  return one ? squeeze(one, {dim}) : one;
+}
+
+Tensor GraphBuilder::insertSlice(Tensor source, Tensor dest, int64_t dim, AffineExpr offset, int64_t step) {
+  if (!source || !dest)
+    return {};
+  Dims offsets(dest.rank(), constant(0));
+  SmallVector<int64_t> strides(dest.rank(), 1);
+  offsets[dim] = graph::normalize(offset);
+  strides[dim] = step;
+  return {graph::InsertSliceOp::create(b, loc, dest.type(), source.value, dest.value,
+                                       graph::DimsAttr::get(context(), offsets), strides),
+          dest.dtype};
+}
+
+Tensor GraphBuilder::concat(ArrayRef<Tensor> parts, int64_t dim) {
+  if (parts.empty() || llvm::any_of(parts, [](const Tensor &t) { return !t; }))
+    return {};
+  if (parts.size() == 1)
+    return parts[0];
+  Dims dims = parts[0].dims();
+  AffineExpr total = constant(0);
+  SmallVector<Value> values;
+  for (Tensor part : parts) {
+    Dims want = dims;
+    if (part.rank() != static_cast<int64_t>(dims.size()))
+      return errorTensor("joins tensors of different rank");
+    want[dim] = part.dim(dim);
+    total = total + want[dim];
+    Tensor same = withDims(part, want);
+    if (!same)
+      return {};
+    values.push_back(same.value);
+  }
+  dims[dim] = graph::normalize(total);
+  auto type = graph::makeTensorType(dims, parts[0].type().getElementType());
+  return {graph::ConcatOp::create(b, loc, type, values, b.getI64IntegerAttr(dim)), parts[0].dtype};
+}
+
+Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr> high, double value) {
+  if (!x)
+    return {};
+  Dims dims = x.dims();
+  bool isNothing = true;
+  for (auto [dim, l, h] : llvm::zip(dims, low, high)) {
+    dim = graph::normalize(dim + l + h);
+    isNothing &= graph::asConstant(l) == 0 && graph::asConstant(h) == 0;
+  }
+  if (isNothing)
+    return x;
+  Type element = x.type().getElementType();
+  TypedAttr fill =
+      isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
+      : isa<IntegerType>(element)
+          ? TypedAttr(b.getIntegerAttr(
+                element,
+                APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(element.getIntOrFloatBitWidth())))
+          : TypedAttr();
+  if (!fill)
+    return unsupportedTensor("on elements of " + nameOf(x.dtype));
+  return {graph::PadOp::create(b, loc, graph::makeTensorType(dims, element), x.value,
+                               graph::DimsAttr::get(context(), low), graph::DimsAttr::get(context(), high), fill),
+          x.dtype};
+}
+
+Tensor GraphBuilder::reverse(Tensor x, ArrayRef<int64_t> dims) {
+  if (!x || dims.empty() || x.rank() == 0)
+    return x;
+  return {graph::ReverseOp::create(b, loc, x.value.getType(), x.value, dims), x.dtype};
+}
+
+//===----------------------------------------------------------------------===//
+// Reductions and products
+//===----------------------------------------------------------------------===//
+
+Tensor GraphBuilder::reduce(graph::ReduceKind kind, Tensor x, ArrayRef<int64_t> which) {
+  if (!x || which.empty() || x.rank() == 0)
+    return x;
+  Dims dims;
+  for (auto [i, size] : llvm::enumerate(x.dims()))
+    if (!llvm::is_contained(which, static_cast<int64_t>(i)))
+      dims.push_back(size);
+  auto type = graph::makeTensorType(dims, x.type().getElementType());
+  return {graph::ReduceOp::create(b, loc, type, kind, x.value, which), x.dtype};
+}
+
+Tensor GraphBuilder::argReduce(graph::ReduceKind kind, Tensor x, int64_t dim) {
+  if (!x)
+    return {};
+  Dims dims = x.dims();
+  dims.erase(dims.begin() + dim);
+  return {graph::ArgReduceOp::create(b, loc, graph::makeTensorType(dims, b.getI64Type()),
+                                     graph::ReduceKindAttr::get(context(), kind), x.value, b.getI64IntegerAttr(dim)),
+          ScalarType::Long};
+}
+
+Tensor GraphBuilder::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
+  if (!x || x.rank() == 0)
+    return x;
+  return {graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context(), kind), x.value,
+                                    b.getI64IntegerAttr(dim)),
+          x.dtype};
+}
+
+Tensor GraphBuilder::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSpec, StringRef resultSpec) {
+  if (!l || !r)
+    return {};
+  if (static_cast<size_t>(l.rank()) != lSpec.size() || static_cast<size_t>(r.rank()) != rSpec.size())
+    return errorTensor("has operands of ranks " + Twine(l.rank()) + " and " + Twine(r.rank()) + " where " +
+                       Twine(lSpec.size()) + " and " + Twine(rSpec.size()) + " are needed");
+  // The verifier wants every dimension twice: sum beforehand what only one operand has.
+  auto sumOwn = [&](Tensor x, StringRef spec, StringRef other, std::string &kept) {
+    SmallVector<int64_t> own;
+    for (auto [i, letter] : llvm::enumerate(spec))
+      if (other.contains(letter) || resultSpec.contains(letter))
+        kept.push_back(letter);
+      else
+        own.push_back(i);
+    return reduce(graph::ReduceKind::Sum, x, own);
+  };
+  std::string lKept, rKept;
+  l = sumOwn(l, lSpec, rSpec, lKept);
+  r = sumOwn(r, rSpec, lSpec, rKept);
+  std::string letters = resultSpec.str();
+  for (char letter : lKept)
+    if (letters.find(letter) == std::string::npos)
+      letters.push_back(letter);
+  llvm::SmallDenseMap<char, AffineExpr> sizes;
+  for (auto [x, spec] : {std::pair(&l, &lKept), std::pair(&r, &rKept)}) {
+    Dims dims = x->dims();
+    for (auto [letter, dim] : llvm::zip(*spec, dims)) {
+      auto [it, fresh] = sizes.try_emplace(letter, dim);
+      dim = it->second;
+    }
+    *x = withDims(*x, dims);
+    if (!*x)
+      return {};
+  }
+  Dims dims;
+  for (char letter : resultSpec)
+    dims.push_back(sizes.lookup(letter));
+  auto toMap = [&](StringRef spec) {
+    SmallVector<AffineExpr> results;
+    for (char letter : spec)
+      results.push_back(getAffineDimExpr(letters.find(letter), context()));
+    return AffineMap::get(letters.size(), 0, results, context());
+  };
+  auto type = graph::makeTensorType(dims, l.type().getElementType());
+  return {graph::ContractOp::create(b, loc, type, l.value, r.value,
+                                    b.getAffineMapArrayAttr({toMap(lKept), toMap(rKept), toMap(resultSpec)})),
+          l.dtype};
+}
+
+//===----------------------------------------------------------------------===//
+// Indexing
+//===----------------------------------------------------------------------===//
+
+Tensor GraphBuilder::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coords, ArrayRef<AffineExpr> dims) {
+  if (!data || bad)
+    return {};
+  SmallVector<Value> values;
+  SmallVector<AffineMap> maps = indexMaps(indices, dims, values);
+  if (bad)
+    return {};
+  auto type = graph::makeTensorType(dims, data.type().getElementType());
+  return {graph::GatherOp::create(b, loc, type, data.value, values, b.getAffineMapArrayAttr(maps), coords), data.dtype};
+}
+
+Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, ArrayRef<Operand> indices,
+                   ArrayRef<int64_t> coords) {
+  if (!updates || !dest || bad)
+    return {};
+  SmallVector<Value> values;
+  SmallVector<AffineMap> maps = indexMaps(indices, updates.dims(), values);
+  if (bad)
+    return {};
+  return {graph::ScatterOp::create(b, loc, dest.type(), updates.value, dest.value, values,
+                                   b.getAffineMapArrayAttr(maps), coords, kind),
+          dest.dtype};
+}
+
+/// Whether a map gives positions that count from 0, such as an arange, or comes from bools.
+static bool isNeverNegative(Value value) {
+  if (auto op = value.getDefiningOp<graph::ArgReduceOp>())
+    return true;
+  if (auto op = value.getDefiningOp<graph::SortOp>())
+    return value == op.getIndices();
+  if (isa_and_nonnull<graph::ReshapeOp, graph::PermuteOp, graph::BroadcastOp, graph::SliceOp, graph::AssertDimOp>(
+          value.getDefiningOp()))
+    return isNeverNegative(value.getDefiningOp()->getOperand(0));
+  if (auto constant = value.getDefiningOp<graph::ConstantOp>())
+    if (auto dense = dyn_cast<DenseIntElementsAttr>(constant.getValue()))
+      return llvm::none_of(dense.getValues<APInt>(), [](const APInt &v) { return v.isNegative(); });
+  auto map = value.getDefiningOp<graph::MapOp>();
+  if (!map || map.getNumResults() != 1)
+    return false;
+  Value yielded = map.getBlock()->getTerminator()->getOperand(0);
+  return isa_and_nonnull<graph::IndexOp, arith::ExtUIOp>(yielded.getDefiningOp());
+}
+
+Tensor GraphBuilder::wrapIndices(Tensor indices, AffineExpr size) {
+  if (!indices)
+    return {};
+  if (isNeverNegative(indices.value) && (indices.dtype == ScalarType::Long || indices.dtype == ScalarType::Int))
+    return indices;
+  if (!isIntegral(indices.dtype))
+    return unsupportedTensor("with an index of " + nameOf(indices.dtype));
+  if (isUnsigned(indices.dtype))
+    return convert(indices, ScalarType::Long);
+  return map(ScalarType::Long, ScalarType::Long, {indices}, [&](Scalars &s, ValueRange x) {
+    return s.select(s.compare(Compare::Lt, x[0], s.integer(0)), s.add(x[0], sizeValue(s, size)), x[0]);
+  });
+}
+
+} // namespace tenon::frontend
