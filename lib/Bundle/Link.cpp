@@ -5,6 +5,7 @@
 #include "tenon/Bundle/Emit.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Object/ELF.h"
+#include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -101,6 +102,24 @@ Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CP
 
 Expected<std::string> tenon::linkRelocatable(ArrayRef<ObjectInput> objects, target::CPUAttr cpu) {
   return runLinker(objects, cpu, {"-r", "--threads=1"});
+}
+
+Expected<uint64_t> tenon::countCode(StringRef object, StringRef prefix) {
+  auto file = llvm::object::ObjectFile::createObjectFile(MemoryBufferRef(object, "object"));
+  if (!file)
+    return file.takeError();
+  auto *elf = dyn_cast<llvm::object::ELFObjectFileBase>(file->get());
+  if (!elf)
+    return fail("an object is no ELF file");
+  uint64_t bytes = 0;
+  for (llvm::object::ELFSymbolRef symbol : elf->symbols()) {
+    Expected<StringRef> name = symbol.getName();
+    if (!name)
+      return name.takeError();
+    if (symbol.getELFType() == llvm::ELF::STT_FUNC && name->starts_with(prefix))
+      bytes += symbol.getSize();
+  }
+  return bytes;
 }
 
 Error tenon::verifyImage(StringRef image) {

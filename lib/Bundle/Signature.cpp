@@ -1,5 +1,6 @@
 //===- Signature.cpp - plans to the tables of the file header -------------===//
 #include "Signature.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "tenon/format.h"
 
 using namespace mlir;
@@ -147,7 +148,8 @@ Offset<file::Entry> tenon::writeEntry(FlatBufferBuilder &builder, plan::FuncOp f
                                  origin.c_str());
 }
 
-Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func, ModuleOp module) {
+Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, plan::FuncOp func,
+                                                      const BundleVariant &variant) {
   // Kernels in the order of their first call.
   llvm::MapVector<StringRef, std::pair<plan::CallOp, uint32_t>> calls;
   func.walk([&](plan::CallOp call) {
@@ -162,7 +164,7 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
       moved = moved + plan::bufferBytes(buffer);
     Offset<file::Dim> flops = call.getWork() ? writeDim(builder, call.getWork()->getValue()) : Offset<file::Dim>();
     kernels.push_back(file::CreateKernelDirect(builder, name.str().c_str(), flops,
-                                               writeDim(builder, graph::normalize(moved)), 0,
+                                               writeDim(builder, graph::normalize(moved)), variant.codeBytes.lookup(kernelSymbol(name)),
                                                describeLocation(call.getLoc()).c_str(), count));
   }
   int64_t arena = 0, scratch = 0;
@@ -185,5 +187,5 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
     return isFixed ? writeDim(builder, getAffineConstantExpr(bytes, func.getContext())) : Offset<file::Dim>();
   };
   Offset<file::Dim> arenaDim = fixed(isArenaFixed, arena), scratchDim = fixed(isScratchFixed, scratch);
-  return file::CreateVariantEntryDirect(builder, &kernels, arenaDim, scratchDim, 0);
+  return file::CreateVariantEntryDirect(builder, &kernels, arenaDim, scratchDim, variant.codeBytes.lookup("host"));
 }

@@ -4,6 +4,7 @@
 
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Plan/IR/PlanDialect.h"
+#include "tenon/Bundle/Writer.h"
 #include "tenon_generated.h"
 
 namespace tenon {
@@ -15,7 +16,7 @@ flatbuffers::Offset<file::Dim> writeDim(flatbuffers::FlatBufferBuilder &builder,
 flatbuffers::Offset<file::Entry> writeEntry(flatbuffers::FlatBufferBuilder &builder, plan::FuncOp func,
                                             const llvm::StringMap<uint32_t> &stateIndex);
 flatbuffers::Offset<file::VariantEntry> writeVariantEntry(flatbuffers::FlatBufferBuilder &builder, plan::FuncOp func,
-                                                          mlir::ModuleOp module);
+                                                          const BundleVariant &variant);
 /// "model.py:12" or the first name in the location, or "".
 std::string describeLocation(mlir::Location location);
 

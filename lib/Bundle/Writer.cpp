@@ -143,7 +143,7 @@ std::vector<Offset<file::Variant>> BundleWriter::writeVariants(FlatBufferBuilder
       features.push_back(builder.CreateString(feature));
     std::vector<Offset<file::VariantEntry>> entries;
     for (auto func : ModuleOp(variant.plan).getOps<plan::FuncOp>())
-      entries.push_back(writeVariantEntry(builder, func, variant.plan));
+      entries.push_back(writeVariantEntry(builder, func, variant));
     std::string arch = llvm::Triple::getArchTypeName(llvm::Triple(variant.cpu.getTriple()).getArch()).str();
     variants.push_back(file::CreateVariantDirect(builder, variant.cpu.getName().str().c_str(), arch.c_str(), &features,
                                                  imageOf[v], constantsOf[v], TN_ABI_MAJOR, 0, &sites, &entries));

@@ -4,11 +4,11 @@
 #include "Program.h"
 #include "Report.h"
 #include "Targets.h"
+#include "tenon/Bundle/Link.h"
 #include "tenon/Driver/Commands.h"
 #include "tenon/Interp/Interpreter.h"
 #include "tenon/Pipelines/Compile.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/JSON.h"
@@ -139,25 +139,6 @@ static Spills countSpills(StringRef assembly) {
   return spills;
 }
 
-/// Bytes of the functions whose names begin with "tn_kernel" in an object file.
-static llvm::Expected<uint64_t> countCode(StringRef path) {
-  auto file = llvm::object::ObjectFile::createObjectFile(path);
-  if (!file)
-    return file.takeError();
-  auto *elf = dyn_cast<llvm::object::ELFObjectFileBase>(file->getBinary());
-  if (!elf)
-    return makeError(path + ": is no ELF file");
-  uint64_t bytes = 0;
-  for (llvm::object::ELFSymbolRef symbol : elf->symbols()) {
-    llvm::Expected<StringRef> name = symbol.getName();
-    if (!name)
-      return name.takeError();
-    if (symbol.getELFType() == llvm::ELF::STT_FUNC && name->starts_with("tn_kernel"))
-      bytes += symbol.getSize();
-  }
-  return bytes;
-}
-
 int benchKernel(const KernelCommand &command) {
   KernelFile file(command);
   if (int status = file.load())
@@ -205,7 +186,10 @@ int benchKernel(const KernelCommand &command) {
   llvm::Expected<std::string> objectPath = file.build(EmitKind::Object);
   if (!objectPath)
     return fail(objectPath.takeError());
-  llvm::Expected<uint64_t> code = countCode(*objectPath);
+  auto object = llvm::MemoryBuffer::getFile(*objectPath, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!object)
+    return fail(makeError("cannot read " + *objectPath + ": " + object.getError().message()));
+  llvm::Expected<uint64_t> code = countCode((*object)->getBuffer(), "tn_kernel");
   if (!code)
     return fail(code.takeError());
   Peaks peaks = measurePeaks(command.threads);

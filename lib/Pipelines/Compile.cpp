@@ -246,7 +246,13 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
       statistics->codeBytes += image->size();
     if (options.emit == EmitKind::SharedObject)
       return writeText(*image);
-    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image)});
+    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}});
+    for (auto &[name, bytes] : variant.objects) {
+      llvm::Expected<uint64_t> count = countCode(bytes);
+      if (!count)
+        return report(count.takeError());
+      bundle.variants.back().codeBytes[name] = *count;
+    }
   }
   if (llvm::Error error = writeBundle(bundle))
     return report(std::move(error));

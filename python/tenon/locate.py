@@ -35,3 +35,13 @@ def runtime_library():
     if found:
         return found
     raise FileNotFoundError("libtenon_rt.so is not there: build it with ./setup.sh build")
+
+
+def run_driver():
+    """The `tenon` command of an installed package: becomes the driver."""
+    import os
+    import sys
+    path = driver() if PACKAGE.joinpath("bin", "tenon").is_file() else None
+    if path is None:
+        sys.exit("tenon: this package was built without its driver")
+    os.execv(path, [path] + sys.argv[1:])

@@ -85,6 +85,9 @@ class Driver(unittest.TestCase):
         text = output_of("inspect", self.artifact)
         self.assertIn(f"[{info['entries'][0]['symbols'][0]['name']}, 8]", text)
         self.assertIn("kernel of 'main'", text)
+        self.assertTrue(info["variants"][0]["kernels"])
+        for kernel in info["variants"][0]["kernels"]:
+            self.assertGreater(kernel["code_bytes"], 0)
 
     def test_bench(self):
         result = json.loads(output_of("bench", self.artifact, *self.inputs(), "--threads=2", "--json", "--calls=20"))

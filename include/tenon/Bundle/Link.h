@@ -27,6 +27,9 @@ llvm::Expected<std::string> linkImage(llvm::ArrayRef<ObjectInput> objects, targe
 /// Merges the same inputs into one relocatable object, for linking into another program.
 llvm::Expected<std::string> linkRelocatable(llvm::ArrayRef<ObjectInput> objects, target::CPUAttr cpu);
 
+/// Bytes of machine code of the functions of an object whose names begin with `prefix`.
+llvm::Expected<uint64_t> countCode(llvm::StringRef object, llvm::StringRef prefix = "");
+
 /// What an image may not contain, all findings in one error.
 llvm::Error verifyImage(llvm::StringRef image);
 

@@ -4,6 +4,7 @@
 
 #include "dialects/Target/IR/TargetDialect.h"
 #include "tenon/Bundle/Pack.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace tenon {
 
@@ -12,6 +13,7 @@ struct BundleVariant {
   mlir::ModuleOp plan; // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
   target::CPUAttr cpu;
   std::string image; // what linkImage gave
+  llvm::StringMap<uint64_t> codeBytes; // by symbol of the kernel, and of "host", for `tenon inspect`
 };
 
 struct BundleOptions {

@@ -1,0 +1,255 @@
+"""PyTorch's own operator samples (OpInfo) through tenon: export, decompose, compile, run, compare with eager.
+
+    python test/opinfo/run.py [--ops REGEX] [--dtypes float32,int64,bool] [--samples N] [--jobs N] [--out FILE]
+    python test/opinfo/run.py --report FILE
+
+A sample counts when its decomposed graph holds core ATen operators only and eager gives the same result twice. Statuses:
+pass, fail (wrong numbers, shape or type), unsupported (exit status 3), error (any other failure), crash (a signal), timeout.
+Every op that is not 'pass' is listed with its first message.
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE / "python"))
+SECONDS = 60
+# By element type of the result: relative to the largest value of the output, as accumulation errors are.
+TOLERANCE = {"float32": 1e-4, "float64": 1e-7, "float16": 5e-3, "bfloat16": 2e-2}
+
+
+class Skip(Exception):
+    pass
+
+
+def bits(tensor):
+    """A numpy array as the driver reads it: bfloat16 as its bits."""
+    import torch
+    tensor = tensor.detach().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy()
+    return tensor.numpy()
+
+
+def module_of(op, sample):
+    """A module whose inputs are the tensors of the sample, and those tensors."""
+    import torch
+    from torch.utils import _pytree as pytree
+    leaves, spec = pytree.tree_flatten((sample.input, tuple(sample.args), dict(sample.kwargs)))
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+
+    class Sample(torch.nn.Module):
+        def forward(self, *tensors):
+            values = list(leaves)
+            for place, tensor in zip(places, tensors):
+                values[place] = tensor
+            first, args, kwargs = pytree.tree_unflatten(values, spec)
+            result = op(first, *args, **kwargs)
+            return tuple(x for x in pytree.tree_leaves(result) if isinstance(x, torch.Tensor))
+
+    return Sample(), tuple(leaves[i].detach().clone() for i in places)
+
+
+def is_core(program):
+    import torch
+    for module in program.graph_module.modules():
+        if not isinstance(module, torch.fx.GraphModule):
+            continue
+        for node in module.graph.nodes:
+            if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
+                if torch.Tag.core not in node.target.tags:
+                    return False
+            elif node.op == "call_function" and isinstance(node.target, torch._ops.HigherOrderOperator):
+                return False
+    return True
+
+
+def same(got, want, name):
+    import numpy as np
+    import torch
+    if tuple(got.shape) != tuple(want.shape):
+        return f"{name}: shape {tuple(got.shape)} instead of {tuple(want.shape)}"
+    kind = str(want.dtype).split(".")[1]
+    if want.dtype == torch.bfloat16:
+        if got.dtype != np.uint16:
+            return f"{name}: type {got.dtype} instead of bfloat16"
+        got = torch.from_numpy(got).view(torch.bfloat16).float().numpy()
+        want = want.float()
+    elif got.dtype != want.numpy().dtype:
+        return f"{name}: type {got.dtype} instead of {want.dtype}"
+    want = want.numpy()
+    if kind not in TOLERANCE and "complex" not in kind:
+        return None if np.array_equal(got, want) else f"{name}: {int((got != want).sum())} of {want.size} numbers differ"
+    if "complex" in kind:
+        got, want, kind = got.view(got.real.dtype), want.view(want.real.dtype), "float32"
+    if not np.array_equal(np.isnan(got), np.isnan(want)):
+        return f"{name}: NaN in other places"
+    infinite = np.isinf(want)
+    if not np.array_equal(infinite, np.isinf(got)) or not np.array_equal(got[infinite], want[infinite]):
+        return f"{name}: infinities in other places"
+    finite = np.isfinite(want)
+    if not finite.any():
+        return None
+    got, want = got[finite].astype(np.float64), want[finite].astype(np.float64)
+    error, limit = np.abs(got - want).max(), TOLERANCE[kind] * max(1e-3, np.abs(want).max())
+    return None if error <= limit else f"{name}: largest error {error:.2e}, limit {limit:.2e}"
+
+
+def check(op, sample, folder):
+    """-> (status, message); raises Skip when the sample does not count."""
+    import numpy as np
+    import torch
+    from tenon import locate
+    module, tensors = module_of(op, sample)
+    try:
+        with torch.no_grad():
+            want, again = (module(*(t.clone() for t in tensors)) for _ in range(2))
+    except Exception as error:
+        raise Skip(f"eager fails: {error}")
+    if not want:
+        raise Skip("no tensor comes out")
+    if not all(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) for a, b in zip(want, again)):
+        raise Skip("results are not reproducible")
+    try:
+        program = torch.export.export(module, tuple(t.clone() for t in tensors), strict=False).run_decompositions()
+    except Exception as error:
+        raise Skip(f"does not export: {error}")
+    if not is_core(program):
+        raise Skip("not core")
+    path, artifact = folder / "model.pt2", folder / "model.tenon"
+    torch.export.save(program, path)
+    artifact.unlink(missing_ok=True)
+
+    def command(*arguments):
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return "timeout", f"{arguments[1]}: more than {SECONDS} s"
+        if done.returncode < 0:
+            return "crash", f"{arguments[1]}: {signal.Signals(-done.returncode).name}"
+        if done.returncode:
+            status = "unsupported" if done.returncode == 3 and arguments[1] == "compile" else "error"
+            return status, f"{arguments[1]}: " + done.stderr.strip()[:2000]
+        return None, None
+
+    status, message = command(locate.driver(), "compile", str(path), "-o", str(artifact))
+    if status:
+        return status, message
+    arguments = []
+    for i, tensor in enumerate(tensors):
+        np.save(folder / f"in{i}.npy", bits(tensor))
+        arguments.append(f"--input=@{folder}/in{i}.npy")
+    for i in range(len(want)):
+        arguments.append(f"--output=@{folder}/out{i}.npy")
+    status, message = command(locate.driver(), "run", str(artifact), *arguments)
+    if status:
+        return status, message
+    for i, tensor in enumerate(want):
+        wrong = same(np.load(folder / f"out{i}.npy"), tensor.detach().contiguous(), f"output {i}")
+        if wrong:
+            return "fail", wrong
+    return "pass", ""
+
+
+def samples_of(op, dtype, limit):
+    """Evenly spread over what the operator offers: the first ones alone are the plain cases."""
+    import torch
+    torch.manual_seed(0)
+    every = list(op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=False))
+    if len(every) <= limit:
+        return list(enumerate(every))
+    return [(i, every[i]) for i in sorted({round(k * (len(every) - 1) / (limit - 1)) for k in range(limit)})] \
+        if limit > 1 else [(0, every[0])]
+
+
+def work(task):
+    index, dtype, limit = task
+    import torch
+    from torch.testing._internal.common_methods_invocations import op_db
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    op, rows = op_db[index], []
+    name = op.name + ("." + op.variant_test_name if op.variant_test_name else "")
+    try:
+        samples = samples_of(op, dtype, limit)
+    except Exception as error:
+        return [dict(op=name, dtype=dtype, sample=-1, status="skip", message=f"no samples: {error}"[:200])]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, sample in samples:
+            signal.alarm(4 * SECONDS)
+            try:
+                status, message = check(op, sample, pathlib.Path(folder))
+            except Skip as skip:
+                status, message = "skip", str(skip)[:200]
+            except Exception as error:
+                status, message = "error", f"{type(error).__name__}: {error}"[:500]
+            signal.alarm(0)
+            rows.append(dict(op=name, dtype=dtype, sample=number, status=status, message=message))
+            if status == "skip" and message == "not core":
+                break
+    return rows
+
+
+def on_alarm(*_):
+    raise TimeoutError("the sample took too long")
+
+
+def begin():
+    signal.signal(signal.SIGALRM, on_alarm)
+    sys.stderr = open(os.devnull, "w")
+
+
+def report(rows):
+    counts = collections.Counter(row["status"] for row in rows)
+    counted = sum(n for status, n in counts.items() if status != "skip")
+    first = {}
+    for row in rows:
+        if row["status"] not in ("pass", "skip"):
+            first.setdefault((row["status"], row["op"], row["dtype"]), []).append(row)
+    for (status, op, dtype), bad in sorted(first.items()):
+        lines = [l for l in bad[0]["message"].splitlines() if l.strip()] or [""]
+        print(f"{status:12} {op} {dtype} x{len(bad)} (sample {bad[0]['sample']}): {lines[0][:230]}")
+    for dtype in sorted({row["dtype"] for row in rows}):
+        of = collections.Counter(row["status"] for row in rows if row["dtype"] == dtype)
+        n = sum(of.values()) - of["skip"]
+        print(f"{dtype}: {of['pass']} of {n} pass ({100 * of['pass'] / max(1, n):.2f} %)", dict(of))
+    print(f"all: {counts['pass']} of {counted} pass ({100 * counts['pass'] / max(1, counted):.2f} %)", dict(counts))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ops", default="", help="only operators whose name matches")
+    parser.add_argument("--dtypes", default="float32,int64,bool")
+    parser.add_argument("--samples", type=int, default=4, help="at most so many of each operator and type")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--out", help="one JSON object a line")
+    parser.add_argument("--report", help="print the summary of such a file, run nothing")
+    options = parser.parse_args()
+    if options.report:
+        return report([json.loads(line) for line in open(options.report)])
+    import torch
+    from torch.testing._internal.common_methods_invocations import op_db
+    tasks = [(i, dtype, options.samples) for i, op in enumerate(op_db) for dtype in options.dtypes.split(",")
+             if re.search(options.ops, op.name) and getattr(torch, dtype) in op.supported_dtypes("cpu")]
+    rows, out = [], open(options.out, "w") if options.out else None
+    with multiprocessing.get_context("fork").Pool(options.jobs, begin, maxtasksperchild=50) as pool:
+        for result in pool.imap_unordered(work, tasks):
+            rows += result
+            for row in result:
+                if out:
+                    print(json.dumps(row), file=out, flush=True)
+    report(rows)
+
+
+if __name__ == "__main__":
+    main()
