@@ -435,7 +435,13 @@ void Importer::bindInput(const onnx::ValueInfoProto &input, Scope &scope) {
     attributes.push_back(b.getNamedAttr("graph.unsigned", b.getUnitAttr()));
   argAttrs.push_back(b.getDictionaryAttr(attributes));
   Value argument = function.getBody().front().addArgument(graph::makeTensorType(dims, element), loc);
-  scope.values[input.name()] = Datum{.tensor = {argument, dtype}};
+  Tensor value{argument, dtype};
+  if (subByteBits(dtype)) {
+    // Whoever calls may leave anything in the upper bits.
+    Op op(*this, scope, node, 0, b, loc);
+    value = op.convert(Tensor{argument, ScalarType::Byte}, dtype);
+  }
+  scope.values[input.name()] = Datum{.tensor = value};
 }
 
 void Importer::addResult(const onnx::ValueInfoProto &output, Scope &scope) {
