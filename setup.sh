@@ -12,7 +12,7 @@ jobs=${TENON_JOBS:-$(nproc)}
 apt_packages=(
   clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools liblld-22-dev
   cmake ninja-build ccache pkg-config
-  flatbuffers-compiler libflatbuffers-dev nlohmann-json3-dev libxxhash-dev libcli11-dev zlib1g-dev libzstd-dev
+  flatbuffers-compiler libflatbuffers-dev nlohmann-json3-dev libprotobuf-dev protobuf-compiler libxxhash-dev libcli11-dev zlib1g-dev libzstd-dev
   python3 python3-venv python3-pip)
 
 say() { printf '\n== %s\n' "$*"; }

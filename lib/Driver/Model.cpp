@@ -1,5 +1,6 @@
 // Reading a model, whatever its format, into a module of the graph dialect.
 #include "Model.h"
+#include "tenon/Import/Onnx/Importer.h"
 #include "tenon/Import/TorchExport/Importer.h"
 #include "tenon/InitAll.h"
 #include "mlir/Parser/Parser.h"
@@ -52,10 +53,12 @@ llvm::Expected<ModelFormat> detectFormat(StringRef path) {
     return ModelFormat::Mlir;
   if (extension == ".pt2")
     return ModelFormat::TorchExport; // the reader says what is wrong with it
-  if (extension == ".onnx" || extension == ".tflite" || extension == ".safetensors" || extension == ".pt" ||
+  if (extension == ".onnx")
+    return ModelFormat::Onnx;
+  if (extension == ".tflite" || extension == ".safetensors" || extension == ".pt" ||
       extension == ".pth")
-    return error("'" + extension + "' files are not read; export the model with torch.export to a .pt2 file");
-  return error("is not a model in a known format (.pt2 of torch.export, or .mlir)");
+    return error("'" + extension + "' files are not read; export the model with torch.export to a .pt2 file, or to ONNX");
+  return error("is not a model in a known format (.pt2 of torch.export, .onnx, or .mlir)");
 }
 
 int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &model) {
@@ -69,11 +72,19 @@ int loadModel(StringRef path, StringRef entry, MLIRContext *context, Model &mode
     return model.module ? Done : Failed;
   }
   model.weights = std::make_unique<WeightStore>();
-  torch_export::ImportOptions options;
-  options.entry = entry;
-  torch_export::ImportReport report;
-  auto module = torch_export::importTorchExport(path, context, options, &report);
-  for (torch_export::UnsupportedUse &use : report.unsupported)
+  frontend::ImportReport report;
+  FailureOr<OwningOpRef<ModuleOp>> module = failure();
+  if (*format == ModelFormat::Onnx) {
+    onnx_import::ImportOptions options;
+    options.entry = entry;
+    options.weights = model.weights.get();
+    module = onnx_import::importOnnx(path, context, options, &report);
+  } else {
+    torch_export::ImportOptions options;
+    options.entry = entry;
+    module = torch_export::importTorchExport(path, context, options, &report);
+  }
+  for (frontend::UnsupportedUse &use : report.unsupported)
     model.unsupported.push_back({use.op, use.reason, use.wayOut, use.count, use.places});
   if (failed(module))
     return report.unsupported.empty() ? Failed : Unsupported;

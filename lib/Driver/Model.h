@@ -23,7 +23,7 @@ private:
   std::unique_ptr<mlir::MLIRContext> context;
 };
 
-enum class ModelFormat { TorchExport, Mlir };
+enum class ModelFormat { TorchExport, Onnx, Mlir };
 /// By content, and by the name's extension where the content does not say.
 llvm::Expected<ModelFormat> detectFormat(llvm::StringRef path);
 

@@ -10,7 +10,7 @@ using namespace tenon::driver;
 static void addCompile(CLI::App &app, int &status) {
   auto *sub = app.add_subcommand("compile", "Turn a model into a .tenon file");
   auto c = std::make_shared<CompileCommand>();
-  sub->add_option("model", c->model, "Model: .pt2 of torch.export, or .mlir of the graph dialect");
+  sub->add_option("model", c->model, "Model: .pt2 of torch.export, .onnx, or .mlir of the graph dialect");
   sub->add_option("-o,--output", c->output, "File to write")->required();
   sub->add_option("--target", c->targets,
                   "cpu (this machine), cpu:portable, cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v4; may be repeated")

@@ -3,68 +3,12 @@
 #ifndef TENON_IMPORT_TORCHEXPORT_CONVERTER_H
 #define TENON_IMPORT_TORCHEXPORT_CONVERTER_H
 
-#include "Scalars.h"
 #include "Sizes.h"
+#include "lib/Import/Common/GraphBuilder.h"
 #include "tenon/Import/TorchExport/Importer.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace tenon::torch_export {
-
-/// A tensor value with its PyTorch element type (signless MLIR types do not tell uint8 from int8). May be null: every
-/// builder below takes a null tensor for "an error was reported" and gives null back.
-struct Tensor {
-  mlir::Value value;
-  ScalarType dtype = ScalarType::Unknown;
-
-  explicit operator bool() const { return static_cast<bool>(value); }
-  mlir::RankedTensorType type() const { return mlir::cast<mlir::RankedTensorType>(value.getType()); }
-  int64_t rank() const { return type().getRank(); }
-  graph::Dims dims() const { return graph::getDims(value.getType()); }
-  mlir::AffineExpr dim(int64_t i) const { return graph::getDim(value.getType(), i); }
-};
-using Tensors = llvm::SmallVector<Tensor, 4>;
-
-/// A Python number; `expr` when it is a symbolic integer.
-struct Number {
-  ScalarType kind = ScalarType::Long; ///< Bool, Long, Double or ComplexDouble
-  int64_t integer = 0;
-  std::complex<double> real;
-  mlir::AffineExpr expr;
-
-  static Number of(double value) { return {ScalarType::Double, 0, value, {}}; }
-  static Number of(int64_t value) { return {ScalarType::Long, value, static_cast<double>(value), {}}; }
-  bool isConstant() const { return !expr; }
-  double asDouble() const { return kind == ScalarType::Double ? real.real() : static_cast<double>(integer); }
-};
-
-/// What an elementwise operator reads: a tensor or a number. `dims[k]` is the result's dimension that the tensor's
-/// dimension k goes along; without it dimensions are aligned at the right, as PyTorch does.
-struct Operand {
-  Tensor tensor;
-  std::optional<Number> number;
-  std::optional<llvm::SmallVector<int64_t>> dims;
-  bool isWrapped = false; ///< a tensor of rank 0 that stands for a Python number
-  bool isRaw = false;     ///< the body gets the tensor's own type: a condition, an integer beside floats
-
-  Operand() = default;
-  Operand(Tensor tensor) : tensor(tensor) {}
-  Operand(Number number) : number(number) {}
-  Operand(Tensor tensor, llvm::ArrayRef<int64_t> dims)
-      : tensor(tensor), dims(llvm::SmallVector<int64_t>(dims.begin(), dims.end())) {}
-  static Operand raw(Tensor tensor) {
-    Operand operand(tensor);
-    operand.isRaw = true;
-    return operand;
-  }
-  bool isNull() const { return !number && !tensor; }
-  ScalarType dtype() const { return number ? number->kind : tensor.dtype; }
-};
-
-/// 0, 1, … count - 1
-llvm::SmallVector<int64_t> upTo(int64_t count);
-
-/// torch.result_type.
-ScalarType resultType(llvm::ArrayRef<Operand> operands);
 
 class Op;
 using Convert = std::function<mlir::LogicalResult(Op &)>;
@@ -146,18 +90,15 @@ private:
 
 class GraphImporter;
 
-class Op {
+class Op : public GraphBuilder {
 public:
   Op(GraphImporter &importer, const Node &node, mlir::OpBuilder &builder, mlir::Location loc);
 
   GraphImporter &importer;
   const Node &node;
-  mlir::OpBuilder &b;
-  mlir::Location loc;
   /// Inside vmap, where some operand has hidden dimensions (see Vmap.cpp), or a plain one of rank 1 or more was read.
   bool isBatched = false, readsPlain = false;
   bool isInPlace = false; ///< the trailing underscore of the operator's name was dropped
-  mlir::MLIRContext *context() const { return b.getContext(); }
 
   //===--------------------------------------------------------------------===//
   // Arguments, by schema name. One that is missing without a default, or is of a wrong kind, is reported and makes
@@ -189,7 +130,6 @@ public:
   /// Dimensions, sorted and without repetition; all of them when missing or empty.
   llvm::SmallVector<int64_t> dims(llvm::StringRef name, int64_t rank);
   int64_t wrapDim(int64_t dim, int64_t rank);
-  bool isBad() const { return bad; }
 
   //===--------------------------------------------------------------------===//
   // Results
@@ -214,90 +154,21 @@ public:
   /// The result is the argument itself.
   mlir::LogicalResult finishAlias(llvm::StringRef base);
 
-  //===--------------------------------------------------------------------===//
-  // Errors
-  //===--------------------------------------------------------------------===//
-  /// The file has something that the operator does not take. Gives null and failure.
-  mlir::LogicalResult error(const llvm::Twine &text);
-  Tensor errorTensor(const llvm::Twine &text) { return (void)error(text), Tensor(); }
-  /// A use of the operator that tenon does not know; collected, with others, for one report.
-  mlir::LogicalResult unsupported(const llvm::Twine &reason, const llvm::Twine &wayOut = "");
-  Tensor unsupportedTensor(const llvm::Twine &reason) { return (void)unsupported(reason), Tensor(); }
-
-  //===--------------------------------------------------------------------===//
-  // Sizes
-  //===--------------------------------------------------------------------===//
-  mlir::AffineExpr constant(int64_t value) const { return mlir::getAffineConstantExpr(value, context()); }
-  graph::Dims constants(llvm::ArrayRef<int64_t> values) const;
-  std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b) const;
-  /// Claims that `x` has the sizes `want`: nothing when they are the same expressions, an error when they cannot be.
-  Tensor withDims(Tensor x, llvm::ArrayRef<mlir::AffineExpr> want);
-  /// Broadcasts shapes; null when they do not fit.
-  std::optional<graph::Dims> broadcastDims(llvm::ArrayRef<graph::Dims> shapes);
-
-  //===--------------------------------------------------------------------===//
-  // Builders
-  //===--------------------------------------------------------------------===//
-  using Body = llvm::function_ref<mlir::Value(Scalars &, mlir::ValueRange)>;
-  /// `body` at every point of the broadcast shape, computed in `computeType(compute)`; what it gives is of type `gives`
-  /// (by default that same type) and is converted to `result`.
-  Tensor map(ScalarType result, ScalarType compute, llvm::ArrayRef<Operand> operands, Body body,
-             ScalarType gives = ScalarType::Unknown, std::optional<graph::Dims> shape = std::nullopt);
-  /// A tensor made from positions: `body` gets the indices (i64) of the element.
-  Tensor generate(ScalarType result, ScalarType compute, llvm::ArrayRef<mlir::AffineExpr> dims, Body body,
-                  ScalarType gives = ScalarType::Unknown);
-  /// Inside a body: the position along a dimension, the value of an expression.
-  mlir::Value index(Scalars &s, int64_t dim);
-  mlir::Value sizeValue(Scalars &s, mlir::AffineExpr expr);
-  Tensor convert(Tensor x, ScalarType to);
-  /// A constant filled with one value.
-  Tensor full(llvm::ArrayRef<mlir::AffineExpr> dims, ScalarType dtype, double value);
-  Tensor scalar(ScalarType dtype, double value) { return full({}, dtype, value); }
-
-  Tensor reshape(Tensor x, llvm::ArrayRef<mlir::AffineExpr> dims);
-  Tensor permute(Tensor x, llvm::ArrayRef<int64_t> order);
-  Tensor transpose(Tensor x, int64_t a, int64_t b);
-  /// To a shape of the same or higher rank, aligned at the right.
-  Tensor broadcast(Tensor x, llvm::ArrayRef<mlir::AffineExpr> dims);
-  Tensor unsqueeze(Tensor x, int64_t dim);
-  Tensor squeeze(Tensor x, llvm::ArrayRef<int64_t> dims);
-  /// Merges dimensions first … last into one.
-  Tensor flatten(Tensor x, int64_t first, int64_t last);
-  Tensor slice(Tensor x, int64_t dim, mlir::AffineExpr offset, mlir::AffineExpr size, int64_t step = 1);
-  /// Slice of size 1 along `dim`, which is dropped.
-  Tensor select(Tensor x, int64_t dim, mlir::AffineExpr index);
-  Tensor insertSlice(Tensor source, Tensor dest, int64_t dim, mlir::AffineExpr offset, int64_t step = 1);
-  Tensor concat(llvm::ArrayRef<Tensor> parts, int64_t dim);
-  Tensor pad(Tensor x, llvm::ArrayRef<mlir::AffineExpr> low, llvm::ArrayRef<mlir::AffineExpr> high, double value);
-  Tensor reverse(Tensor x, llvm::ArrayRef<int64_t> dims);
-  /// `dims` in rising order.
-  Tensor reduce(graph::ReduceKind kind, Tensor x, llvm::ArrayRef<int64_t> dims);
-  /// Running combination along one dimension.
-  Tensor cumulate(graph::ReduceKind kind, Tensor x, int64_t dim);
-  Tensor argReduce(graph::ReduceKind kind, Tensor x, int64_t dim);
-  /// Sum of products, written as for einsum: contract(x, "mk", w, "nk", "mn"). Dimensions that only one operand has
-  /// and the result lacks are summed first.
-  Tensor contract(Tensor l, llvm::StringRef lSpec, Tensor r, llvm::StringRef rSpec, llvm::StringRef resultSpec);
-  /// `coords` and index maps as in graph.gather: `dimsOf[i]` are the result dimensions along which index i lies.
-  Tensor gather(Tensor data, llvm::ArrayRef<Operand> indices, llvm::ArrayRef<int64_t> coords,
-                llvm::ArrayRef<mlir::AffineExpr> dims);
-  Tensor scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, llvm::ArrayRef<Operand> indices,
-                 llvm::ArrayRef<int64_t> coords);
   /// Coordinates of the true elements, a row each; null when `mask` is. Their number becomes the symbol that the
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
-  /// i64 indices with negative ones counted from the end of a dimension of that size, unless they cannot be negative.
-  Tensor wrapIndices(Tensor indices, mlir::AffineExpr size);
+
+  mlir::LogicalResult error(const llvm::Twine &text) override;
+  using GraphBuilder::unsupported;
+  mlir::LogicalResult unsupported(const llvm::Twine &reason, const llvm::Twine &wayOut) override;
 
 private:
   template <typename T> T get(llvm::StringRef name, std::optional<T> byDefault, llvm::StringRef what);
   mlir::AffineExpr toExpr(const SymIntArg &arg, llvm::StringRef name);
   std::optional<Number> toNumber(const Argument &arg);
   mlir::FailureOr<Tensor> checkResult(Tensor tensor, unsigned i);
-  llvm::SmallVector<mlir::AffineMap> indexMaps(llvm::ArrayRef<Operand> operands, llvm::ArrayRef<mlir::AffineExpr> dims,
-                                               llvm::SmallVectorImpl<mlir::Value> &values);
   mlir::LogicalResult finishBatched(llvm::ArrayRef<Tensor> results);
-  bool bad = false, isAlias = false;
+  bool isAlias = false;
 };
 
 } // namespace tenon::torch_export

@@ -27,7 +27,6 @@ private:
   void addState(const InputSpec &input, Tensor tensor);
   void addResults(GraphImporter &graph);
   void finishFunction();
-  void reportUnsupported();
 
   ImportState &state;
   const ExportedProgram &program;
@@ -273,22 +272,6 @@ void ProgramImporter::finishFunction() {
     function->setAttr("graph.symbols", state.symbols.toAttr());
 }
 
-void ProgramImporter::reportUnsupported() {
-  InFlightDiagnostic diagnostic = emitError(state.fileLocation());
-  diagnostic << "the model uses " << state.unsupported.size() << " thing" << (state.unsupported.size() == 1 ? "" : "s")
-             << " that tenon does not support";
-  for (auto &[key, use] : state.unsupported) {
-    Diagnostic &note = diagnostic.attachNote(state.fileLocation());
-    note << "'" << use.op << "', " << use.count << (use.count == 1 ? " time" : " times");
-    if (!use.reason.empty())
-      note << ": " << use.reason;
-    if (!use.places.empty())
-      note << "; at " << llvm::join(use.places, ", ");
-    if (!use.wayOut.empty())
-      note << "; " << use.wayOut;
-  }
-}
-
 FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
   collectUnsupported(state, program.graph);
   collectSizes(state, program.graph);
@@ -302,7 +285,7 @@ FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
     graph.importNodes();
   // Errors are reported even where something is unsupported; a missing result has a cause that was reported.
   if (!state.unsupported.empty())
-    reportUnsupported();
+    reportUnsupported(state.fileLocation(), state.unsupported);
   if (!state.unsupported.empty() || state.failed)
     return failure();
   addResults(graph);

@@ -6,7 +6,7 @@ using namespace mlir;
 namespace tenon::torch_export {
 
 Op::Op(GraphImporter &importer, const Node &node, OpBuilder &builder, Location loc)
-    : importer(importer), node(node), b(builder), loc(loc) {}
+    : GraphBuilder(importer.state.symbols, builder, loc), importer(importer), node(node) {}
 
 //===----------------------------------------------------------------------===//
 // Errors
@@ -296,12 +296,6 @@ bool Op::isUsed(unsigned i) const {
   return i < names.size() && importer.isUsed(names[i]);
 }
 
-static std::string str(AffineExpr expr) {
-  std::string text;
-  llvm::raw_string_ostream(text) << expr;
-  return text;
-}
-
 /// Compares with what the exporter recorded, whose expressions win.
 FailureOr<Tensor> Op::checkResult(Tensor tensor, unsigned i) {
   const TensorMeta *meta = resultMeta(i);
@@ -324,25 +318,6 @@ FailureOr<Tensor> Op::checkResult(Tensor tensor, unsigned i) {
   if (!checked)
     return failure();
   return checked;
-}
-
-Tensor Op::withDims(Tensor x, ArrayRef<AffineExpr> want) {
-  if (!x)
-    return {};
-  graph::Dims have = x.dims();
-  if (have.size() != want.size())
-    return errorTensor("meets rank " + Twine(have.size()) + " where " + Twine(want.size()) + " is needed");
-  if (llvm::equal(have, want))
-    return x;
-  for (auto [i, h, w] : llvm::enumerate(have, want)) {
-    std::optional<int64_t> hv = importer.state.symbols.hint(h), wv = importer.state.symbols.hint(w);
-    if (hv && wv && *hv != *wv)
-      return errorTensor("meets size " + str(h) + " of dimension " + Twine(i) + " where " + str(w) + " is needed");
-  }
-  auto type = graph::makeTensorType(want, x.type().getElementType());
-  if (type == x.type())
-    return x;
-  return {graph::AssertDimOp::create(b, loc, type, x.value), x.dtype};
 }
 
 LogicalResult Op::finish(ArrayRef<Tensor> results) {

@@ -7,32 +7,15 @@ namespace tenon::torch_export {
 
 void SizeSymbols::declare(const SymExpr &expr, const std::map<std::string, Range> &allRanges) {
   expr.forEachSymbol([&](const SymExpr &symbol) {
-    auto [it, fresh] = positions.try_emplace(symbol.name, names.size());
-    if (!fresh)
+    if (positions.contains(symbol.name))
       return;
-    names.push_back(symbol.name);
     Range range;
     if (auto found = allRanges.find(symbol.name); found != allRanges.end())
       range = found->second;
     int64_t low = std::clamp<int64_t>(range.min.value_or(0), 0, kMaxSize);
-    ranges.emplace_back(low, std::clamp<int64_t>(range.max.value_or(kMaxSize), low, kMaxSize));
-    floors.push_back(0);
-    bounds.push_back({});
+    SizeRanges::declare(symbol.name, low, std::clamp<int64_t>(range.max.value_or(kMaxSize), low, kMaxSize));
   });
 }
-
-unsigned SizeSymbols::declareFound(StringRef name, int64_t min, int64_t max, AffineExpr bound) {
-  unsigned position = names.size();
-  positions[name] = position;
-  names.push_back(name.str());
-  int64_t low = std::clamp<int64_t>(min, 0, kMaxSize);
-  ranges.emplace_back(low, std::clamp<int64_t>(max, low, kMaxSize));
-  floors.push_back(0);
-  bounds.push_back(bound);
-  return position;
-}
-
-void SizeSymbols::noteHint(StringRef symbol, int64_t value) { hints.try_emplace(symbol, value); }
 
 AffineExpr SizeSymbols::toExpr(const SymInt &size, std::string *why) const {
   return size.isStatic() ? getAffineConstantExpr(size.value, context) : toExpr(*size.expr, why);
@@ -80,9 +63,6 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convertProduct(const SymExpr &
   return product;
 }
 
-/// torch specializes sizes 0 and 1 while tracing and so never notes a smaller bound than this.
-static constexpr int64_t kAssumedMin = 2;
-
 std::optional<SizeSymbols::Fraction> SizeSymbols::convertExtremum(const SymExpr &expr, std::string *why) const {
   bool isMax = expr.kind == SymExpr::Kind::Max;
   AffineExpr best;
@@ -94,7 +74,7 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convertExtremum(const SymExpr 
       best = value;
       continue;
     }
-    std::optional<bool> isBelow = isLessEqual(best, value, kAssumedMin),
+    std::optional<bool> isBelow = SizeRanges::isLessEqual(best, value, kAssumedMin),
                         isAbove = isLessEqual(value, best, kAssumedMin);
     if (isBelow.value_or(false))
       best = isMax ? value : best;
@@ -173,63 +153,6 @@ std::optional<SizeSymbols::Fraction> SizeSymbols::convert(const SymExpr &expr, s
     break;
   }
   return refuse(why, "'" + expr.str() + "' is no expression of integers that is supported");
-}
-
-std::optional<int64_t> SizeSymbols::hint(AffineExpr expr) const {
-  SmallVector<int64_t> values;
-  for (const std::string &name : names) {
-    auto it = hints.find(name);
-    if (it == hints.end())
-      return graph::asConstant(expr);
-    values.push_back(it->second);
-  }
-  return graph::evaluate(expr, values);
-}
-
-std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b, int64_t floor) const {
-  SmallVector<std::pair<int64_t, int64_t>> now = ranges;
-  for (auto [range, own, bound] : llvm::zip(now, floors, bounds))
-    if (range.first <= kAssumedMin && !bound) // what a call finds may be anything that it is declared to be
-      range.first = std::min(range.first, std::max(own, floor));
-  std::optional<std::pair<int64_t, int64_t>> range = graph::rangeOf(graph::normalize(b - a), now);
-  if (range && range->first >= 0)
-    return true;
-  if (range && range->second < 0)
-    return false;
-  // Terms that occur twice may cancel badly in the difference: compare the ranges themselves as well.
-  std::optional<std::pair<int64_t, int64_t>> l = graph::rangeOf(a, now), r = graph::rangeOf(b, now);
-  if (l && r && l->second <= r->first)
-    return true;
-  if (l && r && l->first > r->second)
-    return false;
-  return std::nullopt;
-}
-
-std::optional<bool> SizeSymbols::isLessEqual(AffineExpr a, AffineExpr b) {
-  if (a == b)
-    return true;
-  for (int64_t floor = 0; floor <= kAssumedMin; ++floor) {
-    std::optional<bool> answer = isLessEqual(a, b, floor);
-    if (!answer)
-      continue;
-    for (AffineExpr expr : {a, b})
-      expr.walk([&](AffineExpr e) {
-        if (auto symbol = dyn_cast<AffineSymbolExpr>(e))
-          floors[symbol.getPosition()] = std::max(floors[symbol.getPosition()], floor);
-      });
-    return answer;
-  }
-  return std::nullopt;
-}
-
-ArrayAttr SizeSymbols::toAttr() const {
-  SmallVector<Attribute> symbols;
-  for (auto [name, range, floor, bound] : llvm::zip(names, ranges, floors, bounds)) {
-    int64_t min = range.first <= kAssumedMin && !bound ? std::min(range.first, floor) : range.first;
-    symbols.push_back(graph::SymbolAttr::get(context, name, min, range.second,
-                                             bound ? graph::DimsAttr::get(context, {bound}) : graph::DimsAttr()));
-  }
-  return ArrayAttr::get(context, symbols);
 }
 
 } // namespace tenon::torch_export

@@ -2,6 +2,7 @@
 #ifndef TENON_IMPORT_TORCHEXPORT_ARGUMENT_H
 #define TENON_IMPORT_TORCHEXPORT_ARGUMENT_H
 
+#include "tenon/Import/Common/ElementType.h"
 #include "tenon/Import/TorchExport/SymExpr.h"
 #include "llvm/ADT/StringRef.h"
 #include <complex>
@@ -13,36 +14,7 @@
 #include <vector>
 
 namespace tenon::torch_export {
-
-/// Element types, numbered as in the file (not as in c10).
-enum class ScalarType : uint8_t {
-  Unknown = 0,
-  Byte = 1,
-  Char = 2,
-  Short = 3,
-  Int = 4,
-  Long = 5,
-  Half = 6,
-  Float = 7,
-  Double = 8,
-  ComplexHalf = 9,
-  ComplexFloat = 10,
-  ComplexDouble = 11,
-  Bool = 12,
-  BFloat16 = 13,
-  UInt16 = 28,
-  Float8E4M3FN = 29,
-  Float8E5M2 = 30,
-  Float8E4M3FNUZ = 31,
-  Float8E5M2FNUZ = 32,
-  Float8E8M0FNU = 33,
-  UInt32 = 34,
-  UInt64 = 35,
-};
-/// Bytes of one element in a stored tensor; 0 for Unknown.
-unsigned bytesOf(ScalarType type);
-/// torch's name, e.g. "float32".
-llvm::StringRef nameOf(ScalarType type);
+using namespace frontend;
 
 enum class MemoryFormat : uint8_t { Unknown, Contiguous, ChannelsLast, ChannelsLast3d, Preserve };
 enum class Layout : uint8_t { Unknown, SparseCoo, SparseCsr, SparseCsc, SparseBsr, SparseBsc, Mkldnn, Strided };

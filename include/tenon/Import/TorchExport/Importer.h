@@ -4,11 +4,11 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "tenon/Import/Common/Report.h"
 #include "llvm/ADT/StringRef.h"
-#include <string>
-#include <vector>
 
 namespace tenon::torch_export {
+using namespace frontend;
 
 struct ExportedProgram;
 
@@ -17,21 +17,6 @@ struct ImportOptions {
   llvm::StringRef entry = "main";
   /// Which program, for files that hold several; empty: the only one.
   llvm::StringRef model;
-};
-
-/// An operator, or a use of one, that the importer has no meaning for.
-struct UnsupportedUse {
-  std::string op;     ///< "aten.foo.default"
-  std::string reason; ///< empty: the operator as a whole
-  std::string wayOut; ///< what the user can do instead; may be empty
-  unsigned count = 0;
-  std::vector<std::string> places; ///< the first few, "model.py:12 (module path)"
-};
-
-/// What an import met.
-struct ImportReport {
-  /// Not empty: the model is valid but uses what is not supported, and the import failed for that reason only.
-  std::vector<UnsupportedUse> unsupported;
 };
 
 /// Reads the file and gives a verified module with one function. Fails after at least one diagnostic; all unsupported

@@ -2,7 +2,7 @@
 #ifndef TENON_IMPORT_TORCHEXPORT_PT2ARCHIVE_H
 #define TENON_IMPORT_TORCHEXPORT_PT2ARCHIVE_H
 
-#include "tenon/Import/TorchExport/MappedFile.h"
+#include "tenon/Import/Common/MappedFile.h"
 #include "tenon/Import/TorchExport/Program.h"
 #include "tenon/Import/TorchExport/ZipReader.h"
 

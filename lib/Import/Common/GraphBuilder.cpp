@@ -1,10 +1,10 @@
 // Ways to build graph ops from tensors; every one infers its result's type.
-#include "GraphImporter.h"
+#include "GraphBuilder.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
 
-namespace tenon::torch_export {
+namespace tenon::frontend {
 
 SmallVector<int64_t> upTo(int64_t count) { return llvm::to_vector(llvm::seq<int64_t>(0, count)); }
 
@@ -39,18 +39,43 @@ ScalarType resultType(ArrayRef<Operand> operands) {
 // Sizes
 //===----------------------------------------------------------------------===//
 
-Dims Op::constants(ArrayRef<int64_t> values) const {
+Dims GraphBuilder::constants(ArrayRef<int64_t> values) const {
   Dims result;
   for (int64_t value : values)
     result.push_back(constant(value));
   return result;
 }
 
-std::optional<bool> Op::isLessEqual(AffineExpr l, AffineExpr r) const {
-  return importer.state.symbols.isLessEqual(l, r);
+static std::string str(AffineExpr expr) {
+  std::string text;
+  llvm::raw_string_ostream(text) << expr;
+  return text;
 }
 
-std::optional<Dims> Op::broadcastDims(ArrayRef<Dims> shapes) {
+Tensor GraphBuilder::withDims(Tensor x, ArrayRef<AffineExpr> want) {
+  if (!x)
+    return {};
+  graph::Dims have = x.dims();
+  if (have.size() != want.size())
+    return errorTensor("meets rank " + Twine(have.size()) + " where " + Twine(want.size()) + " is needed");
+  if (llvm::equal(have, want))
+    return x;
+  for (auto [i, h, w] : llvm::enumerate(have, want)) {
+    std::optional<int64_t> hv = symbols.hint(h), wv = symbols.hint(w);
+    if (hv && wv && *hv != *wv)
+      return errorTensor("meets size " + str(h) + " of dimension " + Twine(i) + " where " + str(w) + " is needed");
+  }
+  auto type = graph::makeTensorType(want, x.type().getElementType());
+  if (type == x.type())
+    return x;
+  return {graph::AssertDimOp::create(b, loc, type, x.value), x.dtype};
+}
+
+std::optional<bool> GraphBuilder::isLessEqual(AffineExpr l, AffineExpr r) const {
+  return symbols.isLessEqual(l, r);
+}
+
+std::optional<Dims> GraphBuilder::broadcastDims(ArrayRef<Dims> shapes) {
   size_t rank = 0;
   for (const Dims &shape : shapes)
     rank = std::max(rank, shape.size());
@@ -64,7 +89,7 @@ std::optional<Dims> Op::broadcastDims(ArrayRef<Dims> shapes) {
         have = size;
         continue;
       }
-      std::optional<int64_t> h = importer.state.symbols.hint(have), s = importer.state.symbols.hint(size);
+      std::optional<int64_t> h = symbols.hint(have), s = symbols.hint(size);
       if (h && s && *h != *s) {
         std::string text;
         llvm::raw_string_ostream(text) << "has operands of sizes " << have << " and " << size
@@ -83,7 +108,7 @@ std::optional<Dims> Op::broadcastDims(ArrayRef<Dims> shapes) {
 //===----------------------------------------------------------------------===//
 
 /// The tensors among `operands` with their maps from `dims`.
-SmallVector<AffineMap> Op::indexMaps(ArrayRef<Operand> operands, ArrayRef<AffineExpr> dims,
+SmallVector<AffineMap> GraphBuilder::indexMaps(ArrayRef<Operand> operands, ArrayRef<AffineExpr> dims,
                                      SmallVectorImpl<Value> &values) {
   SmallVector<AffineMap> maps;
   for (const Operand &operand : operands) {
@@ -110,7 +135,7 @@ SmallVector<AffineMap> Op::indexMaps(ArrayRef<Operand> operands, ArrayRef<Affine
   return maps;
 }
 
-Value Op::sizeValue(Scalars &s, AffineExpr expr) {
+Value GraphBuilder::sizeValue(Scalars &s, AffineExpr expr) {
   Value value;
   if (std::optional<int64_t> known = graph::asConstant(expr))
     value = arith::ConstantOp::create(s.b, s.loc, s.b.getI64IntegerAttr(*known));
@@ -120,12 +145,12 @@ Value Op::sizeValue(Scalars &s, AffineExpr expr) {
   return s.convert(value, ScalarType::Long, s.type);
 }
 
-Value Op::index(Scalars &s, int64_t dim) {
+Value GraphBuilder::index(Scalars &s, int64_t dim) {
   Value value = graph::IndexOp::create(s.b, s.loc, s.b.getI64Type(), s.b.getI64IntegerAttr(dim));
   return s.convert(value, ScalarType::Long, s.type);
 }
 
-static Value materialize(Op &op, Scalars &s, const Number &number) {
+static Value materialize(GraphBuilder &op, Scalars &s, const Number &number) {
   if (number.expr)
     return op.sizeValue(s, number.expr);
   if (number.kind == ScalarType::ComplexDouble && s.isComplexNumber()) {
@@ -137,7 +162,7 @@ static Value materialize(Op &op, Scalars &s, const Number &number) {
   return number.kind == ScalarType::Double ? s.number(number.real.real()) : s.integer(number.integer);
 }
 
-Tensor Op::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands, Body body, ScalarType gives,
+Tensor GraphBuilder::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands, Body body, ScalarType gives,
                std::optional<Dims> shape) {
   if (bad || llvm::any_of(operands, [](const Operand &o) { return o.isNull(); }))
     return {};
@@ -175,14 +200,15 @@ Tensor Op::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands
   return {op.getResult(0), result};
 }
 
-Tensor Op::generate(ScalarType result, ScalarType compute, ArrayRef<AffineExpr> dims, Body body, ScalarType gives) {
+Tensor GraphBuilder::generate(ScalarType result, ScalarType compute, ArrayRef<AffineExpr> dims, Body body, ScalarType gives) {
   return map(result, compute, {}, body, gives, Dims(dims));
 }
 
-Tensor Op::convert(Tensor x, ScalarType to) {
+Tensor GraphBuilder::convert(Tensor x, ScalarType to) {
   if (!x || x.dtype == to)
     return x;
-  if (toType(x.dtype, context()) == toType(to, context()))
+  bool isPlain = !isSmallFloat(x.dtype) && !isSmallFloat(to) && !subByteBits(to);
+  if (isPlain && toType(x.dtype, context()) == toType(to, context()))
     return {x.value, to}; // int8 and uint8 differ only in what is said about them
   // The region must see the source type: a conversion from a wide integer through float32 would lose bits.
   if (!toType(to, context()))
@@ -198,9 +224,11 @@ Tensor Op::convert(Tensor x, ScalarType to) {
   return {op.getResult(0), to};
 }
 
-Tensor Op::full(ArrayRef<AffineExpr> dims, ScalarType dtype, double value) {
+Tensor GraphBuilder::full(ArrayRef<AffineExpr> dims, ScalarType dtype, double value) {
+  if (!toType(dtype, context()))
+    return unsupportedTensor("on elements of " + nameOf(dtype));
   auto type = graph::makeTensorType(dims, toType(dtype, context()));
-  if (!type.hasStaticShape() || isComplex(dtype) || !toType(dtype, context()))
+  if (!type.hasStaticShape() || isComplex(dtype) || isSmallFloat(dtype))
     return generate(dtype, dtype, dims, [&](Scalars &s, ValueRange) { return s.number(value); });
   Attribute element;
   if (isFloating(dtype))
@@ -218,7 +246,7 @@ Tensor Op::full(ArrayRef<AffineExpr> dims, ScalarType dtype, double value) {
 // Layout
 //===----------------------------------------------------------------------===//
 
-Tensor Op::reshape(Tensor x, ArrayRef<AffineExpr> wanted) {
+Tensor GraphBuilder::reshape(Tensor x, ArrayRef<AffineExpr> wanted) {
   if (!x)
     return {};
   Dims dims;
@@ -237,13 +265,13 @@ Tensor Op::reshape(Tensor x, ArrayRef<AffineExpr> wanted) {
   return {graph::ReshapeOp::create(b, loc, graph::makeTensorType(dims, x.type().getElementType()), x.value), x.dtype};
 }
 
-Tensor Op::permute(Tensor x, ArrayRef<int64_t> order) {
+Tensor GraphBuilder::permute(Tensor x, ArrayRef<int64_t> order) {
   if (!x || llvm::equal(order, llvm::seq<int64_t>(0, order.size())))
     return x;
   return {graph::PermuteOp::create(b, loc, x.value, order), x.dtype};
 }
 
-Tensor Op::transpose(Tensor x, int64_t i, int64_t j) {
+Tensor GraphBuilder::transpose(Tensor x, int64_t i, int64_t j) {
   if (!x || x.rank() < 2)
     return x;
   SmallVector<int64_t> order = upTo(x.rank());
@@ -251,7 +279,7 @@ Tensor Op::transpose(Tensor x, int64_t i, int64_t j) {
   return permute(x, order);
 }
 
-Tensor Op::broadcast(Tensor x, ArrayRef<AffineExpr> dims) {
+Tensor GraphBuilder::broadcast(Tensor x, ArrayRef<AffineExpr> dims) {
   if (!x)
     return {};
   Dims want = x.dims();
@@ -270,7 +298,7 @@ Tensor Op::broadcast(Tensor x, ArrayRef<AffineExpr> dims) {
   return {graph::BroadcastOp::create(b, loc, type, x.value, places), x.dtype};
 }
 
-Tensor Op::unsqueeze(Tensor x, int64_t dim) {
+Tensor GraphBuilder::unsqueeze(Tensor x, int64_t dim) {
   if (!x)
     return {};
   Dims dims = x.dims();
@@ -278,7 +306,7 @@ Tensor Op::unsqueeze(Tensor x, int64_t dim) {
   return reshape(x, dims);
 }
 
-Tensor Op::squeeze(Tensor x, ArrayRef<int64_t> which) {
+Tensor GraphBuilder::squeeze(Tensor x, ArrayRef<int64_t> which) {
   if (!x)
     return {};
   Dims dims;
@@ -288,7 +316,7 @@ Tensor Op::squeeze(Tensor x, ArrayRef<int64_t> which) {
   return reshape(x, dims);
 }
 
-Tensor Op::flatten(Tensor x, int64_t first, int64_t last) {
+Tensor GraphBuilder::flatten(Tensor x, int64_t first, int64_t last) {
   if (!x || first >= last)
     return x;
   Dims have = x.dims(), dims(have.begin(), have.begin() + first);
@@ -297,7 +325,7 @@ Tensor Op::flatten(Tensor x, int64_t first, int64_t last) {
   return reshape(x, dims);
 }
 
-Tensor Op::slice(Tensor x, int64_t dim, AffineExpr offset, AffineExpr size, int64_t step) {
+Tensor GraphBuilder::slice(Tensor x, int64_t dim, AffineExpr offset, AffineExpr size, int64_t step) {
   if (!x)
     return {};
   Dims dims = x.dims(), offsets(dims.size(), constant(0));
@@ -311,12 +339,12 @@ Tensor Op::slice(Tensor x, int64_t dim, AffineExpr offset, AffineExpr size, int6
   return {graph::SliceOp::create(b, loc, type, x.value, graph::DimsAttr::get(context(), offsets), strides), x.dtype};
 }
 
-Tensor Op::select(Tensor x, int64_t dim, AffineExpr index) {
+Tensor GraphBuilder::select(Tensor x, int64_t dim, AffineExpr index) {
   Tensor one = slice(x, dim, index, constant(1));
   return one ? squeeze(one, {dim}) : one;
 }
 
-Tensor Op::insertSlice(Tensor source, Tensor dest, int64_t dim, AffineExpr offset, int64_t step) {
+Tensor GraphBuilder::insertSlice(Tensor source, Tensor dest, int64_t dim, AffineExpr offset, int64_t step) {
   if (!source || !dest)
     return {};
   Dims offsets(dest.rank(), constant(0));
@@ -328,7 +356,7 @@ Tensor Op::insertSlice(Tensor source, Tensor dest, int64_t dim, AffineExpr offse
           dest.dtype};
 }
 
-Tensor Op::concat(ArrayRef<Tensor> parts, int64_t dim) {
+Tensor GraphBuilder::concat(ArrayRef<Tensor> parts, int64_t dim) {
   if (parts.empty() || llvm::any_of(parts, [](const Tensor &t) { return !t; }))
     return {};
   if (parts.size() == 1)
@@ -352,7 +380,7 @@ Tensor Op::concat(ArrayRef<Tensor> parts, int64_t dim) {
   return {graph::ConcatOp::create(b, loc, type, values, b.getI64IntegerAttr(dim)), parts[0].dtype};
 }
 
-Tensor Op::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr> high, double value) {
+Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr> high, double value) {
   if (!x)
     return {};
   Dims dims = x.dims();
@@ -378,7 +406,7 @@ Tensor Op::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr> high, do
           x.dtype};
 }
 
-Tensor Op::reverse(Tensor x, ArrayRef<int64_t> dims) {
+Tensor GraphBuilder::reverse(Tensor x, ArrayRef<int64_t> dims) {
   if (!x || dims.empty() || x.rank() == 0)
     return x;
   return {graph::ReverseOp::create(b, loc, x.value.getType(), x.value, dims), x.dtype};
@@ -388,7 +416,7 @@ Tensor Op::reverse(Tensor x, ArrayRef<int64_t> dims) {
 // Reductions and products
 //===----------------------------------------------------------------------===//
 
-Tensor Op::reduce(graph::ReduceKind kind, Tensor x, ArrayRef<int64_t> which) {
+Tensor GraphBuilder::reduce(graph::ReduceKind kind, Tensor x, ArrayRef<int64_t> which) {
   if (!x || which.empty() || x.rank() == 0)
     return x;
   Dims dims;
@@ -399,7 +427,7 @@ Tensor Op::reduce(graph::ReduceKind kind, Tensor x, ArrayRef<int64_t> which) {
   return {graph::ReduceOp::create(b, loc, type, kind, x.value, which), x.dtype};
 }
 
-Tensor Op::argReduce(graph::ReduceKind kind, Tensor x, int64_t dim) {
+Tensor GraphBuilder::argReduce(graph::ReduceKind kind, Tensor x, int64_t dim) {
   if (!x)
     return {};
   Dims dims = x.dims();
@@ -409,7 +437,7 @@ Tensor Op::argReduce(graph::ReduceKind kind, Tensor x, int64_t dim) {
           ScalarType::Long};
 }
 
-Tensor Op::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
+Tensor GraphBuilder::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
   if (!x || x.rank() == 0)
     return x;
   return {graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context(), kind), x.value,
@@ -417,7 +445,7 @@ Tensor Op::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
           x.dtype};
 }
 
-Tensor Op::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSpec, StringRef resultSpec) {
+Tensor GraphBuilder::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSpec, StringRef resultSpec) {
   if (!l || !r)
     return {};
   if (static_cast<size_t>(l.rank()) != lSpec.size() || static_cast<size_t>(r.rank()) != rSpec.size())
@@ -470,7 +498,7 @@ Tensor Op::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSpec, String
 // Indexing
 //===----------------------------------------------------------------------===//
 
-Tensor Op::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coords, ArrayRef<AffineExpr> dims) {
+Tensor GraphBuilder::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coords, ArrayRef<AffineExpr> dims) {
   if (!data || bad)
     return {};
   SmallVector<Value> values;
@@ -481,7 +509,7 @@ Tensor Op::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coor
   return {graph::GatherOp::create(b, loc, type, data.value, values, b.getAffineMapArrayAttr(maps), coords), data.dtype};
 }
 
-Tensor Op::scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, ArrayRef<Operand> indices,
+Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, ArrayRef<Operand> indices,
                    ArrayRef<int64_t> coords) {
   if (!updates || !dest || bad)
     return {};
@@ -515,7 +543,7 @@ static bool isNeverNegative(Value value) {
   return isa_and_nonnull<graph::IndexOp, arith::ExtUIOp>(yielded.getDefiningOp());
 }
 
-Tensor Op::wrapIndices(Tensor indices, AffineExpr size) {
+Tensor GraphBuilder::wrapIndices(Tensor indices, AffineExpr size) {
   if (!indices)
     return {};
   if (isNeverNegative(indices.value) && (indices.dtype == ScalarType::Long || indices.dtype == ScalarType::Int))
@@ -529,4 +557,4 @@ Tensor Op::wrapIndices(Tensor indices, AffineExpr size) {
   });
 }
 
-} // namespace tenon::torch_export
+} // namespace tenon::frontend

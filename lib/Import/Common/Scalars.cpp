@@ -3,7 +3,7 @@
 
 using namespace mlir;
 
-namespace tenon::torch_export {
+namespace tenon::frontend {
 
 Type toType(ScalarType type, MLIRContext *context) {
   Builder b(context);
@@ -34,16 +34,19 @@ Type toType(ScalarType type, MLIRContext *context) {
     return ComplexType::get(b.getF64Type());
   case ScalarType::Bool:
     return b.getI1Type();
+  case ScalarType::Int4:
+  case ScalarType::UInt4:
+  case ScalarType::Int2:
+  case ScalarType::UInt2:
   case ScalarType::Float8E4M3FN:
-    return Float8E4M3FNType::get(context);
   case ScalarType::Float8E5M2:
-    return Float8E5M2Type::get(context);
   case ScalarType::Float8E4M3FNUZ:
-    return Float8E4M3FNUZType::get(context);
   case ScalarType::Float8E5M2FNUZ:
-    return Float8E5M2FNUZType::get(context);
   case ScalarType::Float8E8M0FNU:
-    return Float8E8M0FNUType::get(context);
+  case ScalarType::Float4E2M1FN:
+  case ScalarType::Float6E2M3FN:
+  case ScalarType::Float6E3M2FN:
+    return b.getI8Type();
   case ScalarType::Unknown:
   case ScalarType::ComplexHalf:
     return {};
@@ -57,14 +60,38 @@ bool isFloating(ScalarType type) {
   case ScalarType::BFloat16:
   case ScalarType::Float:
   case ScalarType::Double:
+    return true;
+  default:
+    return isSmallFloat(type);
+  }
+}
+
+bool isSmallFloat(ScalarType type) {
+  switch (type) {
   case ScalarType::Float8E4M3FN:
   case ScalarType::Float8E5M2:
   case ScalarType::Float8E4M3FNUZ:
   case ScalarType::Float8E5M2FNUZ:
   case ScalarType::Float8E8M0FNU:
+  case ScalarType::Float4E2M1FN:
+  case ScalarType::Float6E2M3FN:
+  case ScalarType::Float6E3M2FN:
     return true;
   default:
     return false;
+  }
+}
+
+unsigned subByteBits(ScalarType type) {
+  switch (type) {
+  case ScalarType::Int4:
+  case ScalarType::UInt4:
+    return 4;
+  case ScalarType::Int2:
+  case ScalarType::UInt2:
+    return 2;
+  default:
+    return 0;
   }
 }
 
@@ -78,7 +105,8 @@ bool isIntegral(ScalarType type) {
 
 bool isUnsigned(ScalarType type) {
   return type == ScalarType::Byte || type == ScalarType::UInt16 || type == ScalarType::UInt32 ||
-         type == ScalarType::UInt64 || type == ScalarType::Bool;
+         type == ScalarType::UInt64 || type == ScalarType::UInt4 || type == ScalarType::UInt2 ||
+         type == ScalarType::Bool;
 }
 
 ScalarType promoteTypes(ScalarType a, ScalarType b) {
@@ -155,6 +183,19 @@ Value Scalars::convert(Value value, ScalarType from, ScalarType to) {
   Type target = toType(to, b.getContext());
   if (from == to || !target)
     return value;
+  if (isSmallFloat(from))
+    return convert(decodeSmallFloat(value, from), ScalarType::Float, to);
+  if (isSmallFloat(to))
+    return encodeSmallFloat(convert(value, from, ScalarType::Float), to, /*saturates=*/true);
+  if (unsigned bits = subByteBits(to)) {
+    // Kept in a byte; the sign is extended, or the upper bits are zero.
+    ScalarType byte = isUnsigned(to) ? ScalarType::Byte : ScalarType::Char;
+    Value narrow = isFloating(from) ? convert(convert(value, from, ScalarType::Int), ScalarType::Int, byte)
+                                    : convert(value, from, byte);
+    Value shift = arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(8 - bits));
+    Value high = make<arith::ShLIOp>(narrow, shift);
+    return isUnsigned(to) ? make<arith::ShRUIOp>(high, shift) : make<arith::ShRSIOp>(high, shift);
+  }
   if (isComplex(to)) {
     auto part = cast<ComplexType>(target).getElementType();
     ScalarType partType = part.isF64() ? ScalarType::Double : ScalarType::Float;
@@ -385,4 +426,4 @@ Value Scalars::power(Value x, double exponent) {
   return make<math::IPowIOp>(x, number(exponent));
 }
 
-} // namespace tenon::torch_export
+} // namespace tenon::frontend

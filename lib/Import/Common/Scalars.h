@@ -1,17 +1,21 @@
-// Element types of PyTorch in MLIR, and the code of one element: what stands in the region of a graph.map.
-#ifndef TENON_IMPORT_TORCHEXPORT_SCALARS_H
-#define TENON_IMPORT_TORCHEXPORT_SCALARS_H
+// Element types of models in MLIR, and the code of one element: what stands in the region of a graph.map.
+#ifndef TENON_IMPORT_COMMON_SCALARS_H
+#define TENON_IMPORT_COMMON_SCALARS_H
 
 #include "dialects/Graph/IR/GraphDialect.h"
 #include "mlir/Dialect/Complex/IR/Complex.h"
-#include "tenon/Import/TorchExport/Argument.h"
+#include "tenon/Import/Common/ElementType.h"
 
-namespace tenon::torch_export {
+namespace tenon::frontend {
 
-/// Null for types that have none (unknown, complex halves).
+/// Null for types that have none (unknown, complex halves). Floats and integers of less than 16 and 8 bits are i8.
 mlir::Type toType(ScalarType type, mlir::MLIRContext *context);
 bool isFloating(ScalarType type);
 bool isComplex(ScalarType type);
+/// Floats of 8 bits and less. They are kept as their bits, in i8, and become float32 in order to compute.
+bool isSmallFloat(ScalarType type);
+/// 4 or 2 for integers of that many bits, which are kept in i8; 0 for all other types.
+unsigned subByteBits(ScalarType type);
 /// Integers without bool.
 bool isIntegral(ScalarType type);
 bool isUnsigned(ScalarType type);
@@ -20,6 +24,8 @@ ScalarType promoteTypes(ScalarType a, ScalarType b);
 /// The type in which elements of `type` are computed: float32 for half floats, else the type itself.
 ScalarType computeType(ScalarType type);
 
+/// How a number becomes a power of two (Float8E8M0FNU).
+enum class PowerRounding { Nearest, Up, Down };
 enum class Compare { Eq, Ne, Lt, Le, Gt, Ge };
 
 /// Builds the code of one element in one type. Operands must be of that type unless said otherwise; half floats have to
@@ -42,6 +48,12 @@ public:
   mlir::Value boolean(bool value);
   /// `value`, of `from`, as `to`: truncates floats to integers, anything but 0 is true.
   mlir::Value convert(mlir::Value value, ScalarType from, ScalarType to);
+
+  /// Bits (i8) of a small float as float32, and back, to the nearest, ties to even. What is too large becomes the
+  /// largest number when `saturates` is set, else infinity or NaN.
+  mlir::Value decodeSmallFloat(mlir::Value bits, ScalarType from);
+  mlir::Value encodeSmallFloat(mlir::Value value, ScalarType to, bool saturates,
+                               PowerRounding rounding = PowerRounding::Nearest);
 
   mlir::Value add(mlir::Value l, mlir::Value r);
   mlir::Value sub(mlir::Value l, mlir::Value r);
@@ -82,5 +94,5 @@ private:
   mlir::Value safeDivisor(mlir::Value divisor);
 };
 
-} // namespace tenon::torch_export
+} // namespace tenon::frontend
 #endif

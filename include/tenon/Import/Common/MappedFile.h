@@ -1,6 +1,6 @@
 // A file's bytes in memory, mapped and not copied.
-#ifndef TENON_IMPORT_TORCHEXPORT_MAPPEDFILE_H
-#define TENON_IMPORT_TORCHEXPORT_MAPPEDFILE_H
+#ifndef TENON_IMPORT_COMMON_MAPPEDFILE_H
+#define TENON_IMPORT_COMMON_MAPPEDFILE_H
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"

@@ -1,5 +1,5 @@
 // Mapping a file read-only; what is in it is no concern of this file.
-#include "tenon/Import/TorchExport/MappedFile.h"
+#include "tenon/Import/Common/MappedFile.h"
 #include <limits>
 
 using namespace llvm;
