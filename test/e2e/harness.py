@@ -64,7 +64,8 @@ def compile(model, *options):
 
 
 def leaves(result):
-    return [x for x in torch.utils._pytree.tree_leaves(result) if isinstance(x, torch.Tensor)]
+    """Tensors and integers, which are outputs of their own."""
+    return [torch.as_tensor(x) for x in torch.utils._pytree.tree_leaves(result) if isinstance(x, (torch.Tensor, int))]
 
 
 def eager(module, args):

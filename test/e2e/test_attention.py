@@ -277,7 +277,10 @@ class Flex(unittest.TestCase):
 
     def test_scores_in_half_are_sums_in_float(self):
         module, args = flex(causal, soft_cap), qkv(rows=200, dtype=torch.bfloat16)
-        assert_close(run(compile_flex(module, args), args), eager(module, args))
+        exact = module(*[x.double() for x in args])
+        got = torch.from_numpy(run(compile_flex(module, args), args)[0].copy()).view(torch.bfloat16)
+        ours, theirs = [(x.double() - exact).abs().max().item() for x in (got, eager(module, args)[0])]
+        self.assertLessEqual(ours, 1.5 * theirs)
 
     def test_memory_does_not_hold_the_scores(self):
         needs = []

@@ -15,8 +15,8 @@ aten = torch.ops.aten
 def conv_backward(stride, padding, dilation, transposed, extra, groups):
     def function(grad, x, weight):
         dims = x.dim() - 2
-        return aten.convolution_backward(grad, x, weight, [1], [stride] * dims, [padding] * dims, [dilation] * dims,
-                                         transposed, [extra] * dims, groups, [True, True, True])
+        return aten.convolution_backward(grad, x, weight, [grad.size(1)], [stride] * dims, [padding] * dims,
+                                         [dilation] * dims, transposed, [extra] * dims, groups, [True, True, True])
     return function
 
 

@@ -100,10 +100,9 @@ Value RegionBuilder::reshape(Value value, ArrayRef<AffineExpr> dims) {
 Value RegionBuilder::compute(Type element, ValueRange inputs, ArrayRef<AffineMap> maps,
                              function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
   Type type = withElementType(attention.getScoreType(), element);
-  return MapOp::build(inside, attention.getLoc(), type, inputs, maps,
-                      [&](OpBuilder &b, Location loc, ValueRange args) -> SmallVector<Value> {
-                        return {body(b, loc, args)};
-                      })
+  return MapOp::build(
+             inside, attention.getLoc(), type, inputs, maps,
+             [&](OpBuilder &b, Location loc, ValueRange args) -> SmallVector<Value> { return {body(b, loc, args)}; })
       .getResult(0);
 }
 
@@ -155,7 +154,8 @@ static Value copyScalar(OpBuilder &b, Value value, IRMapping &mapping) {
 }
 
 /// A map with the inputs of `map` that yields what `body` makes of copies of its scalars.
-static Value buildMapLike(PatternRewriter &rewriter, MapOp map, Type element, ValueRange moreInputs, ArrayRef<AffineMap> moreMaps,
+static Value buildMapLike(PatternRewriter &rewriter, MapOp map, Type element, ValueRange moreInputs,
+                          ArrayRef<AffineMap> moreMaps,
                           function_ref<Value(OpBuilder &, Location, IRMapping &, ValueRange more)> body) {
   SmallVector<Value> inputs(map.getInputs());
   SmallVector<AffineMap> maps(map.getIndexingMaps().getAsValueRange<AffineMapAttr>());
@@ -220,9 +220,10 @@ struct SplitKeepFromScore final : OpRewritePattern<AttentionOp> {
     Operation *yield = op.getBody().front().getTerminator();
     rewriter.setInsertionPoint(yield);
     Type element = getElementTypeOrSelf(map.getResult(0).getType());
-    Value score = buildMapLike(rewriter, map, element, {}, {}, [&](OpBuilder &b, Location, IRMapping &mapping, ValueRange) {
-      return copyScalar(b, masked->score, mapping);
-    });
+    Value score =
+        buildMapLike(rewriter, map, element, {}, {}, [&](OpBuilder &b, Location, IRMapping &mapping, ValueRange) {
+          return copyScalar(b, masked->score, mapping);
+        });
     SmallVector<Value> before;
     SmallVector<AffineMap> maps;
     if (Value keep = op.getYieldedKeep()) {
@@ -260,9 +261,10 @@ struct PlaceMaskInRegion final : OpRewritePattern<AttentionOp> {
         inputs.push_back(keep);
         maps.push_back(identity);
       }
-      keep = region.compute(rewriter.getI1Type(), inputs, maps, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        return keep ? arith::AndIOp::create(b, loc, args[0], args[1]).getResult() : args[0];
-      });
+      keep =
+          region.compute(rewriter.getI1Type(), inputs, maps, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+            return keep ? arith::AndIOp::create(b, loc, args[0], args[1]).getResult() : args[0];
+          });
     } else {
       Type element = op.getScoreType().getElementType();
       score = region.compute(element, {score, inside}, {identity, reads},
@@ -312,7 +314,8 @@ struct TakeMaskOutOfRegion final : OpRewritePattern<AttentionOp> {
           if (auto wider = scalar.getDefiningOp<arith::ExtFOp>())
             scalar = wider.getIn();
           auto found = captureOf(map, scalar);
-          if (!found.first || getElementTypeOrSelf(found.first.getType()) != getElementTypeOrSelf(op.getQuery().getType()))
+          if (!found.first ||
+              getElementTypeOrSelf(found.first.getType()) != getElementTypeOrSelf(op.getQuery().getType()))
             continue;
           Value score = buildMapLike(rewriter, map, getElementTypeOrSelf(map.getResult(0).getType()), {}, {},
                                      [&](OpBuilder &b, Location, IRMapping &mapping, ValueRange) {
@@ -370,7 +373,8 @@ struct FoldFactorIntoScale final : OpRewritePattern<AttentionOp> {
     bool lossy = false;
     factor.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lossy);
     double by = isa<arith::MulFOp>(scaled) ? factor.convertToDouble() : 1 / factor.convertToDouble();
-    rewriter.modifyOpInPlace(op, [&] { op.setScaleAttr(rewriter.getF64FloatAttr(op.getScale().convertToDouble() * by)); });
+    rewriter.modifyOpInPlace(op,
+                             [&] { op.setScaleAttr(rewriter.getF64FloatAttr(op.getScale().convertToDouble() * by)); });
     rewriter.replaceOp(scaled, argument);
     return success();
   }
@@ -453,7 +457,8 @@ struct FuseMapsInRegion final : OpRewritePattern<MapOp> {
           reads = *through;
         }
       auto producer = input.getDefiningOp<MapOp>();
-      if (!producer || op.getBlock()->getArgument(i).use_empty() || producer.getBlock()->getOperations().size() + op.getBlock()->getOperations().size() > kMaxFused)
+      if (!producer || op.getBlock()->getArgument(i).use_empty() ||
+          producer.getBlock()->getOperations().size() + op.getBlock()->getOperations().size() > kMaxFused)
         continue;
       unsigned number = cast<OpResult>(input).getResultNumber();
       SmallVector<Value> inputs(op.getInputs());
@@ -532,7 +537,8 @@ struct ReadGatherDirectly final : OpRewritePattern<GatherOp> {
         scalar = cast->getOperand(0);
       }
       auto position = scalar.getDefiningOp<IndexOp>();
-      AffineDimExpr dim = position ? dyn_cast<AffineDimExpr>(reads.getResult(position.getDim())) : AffineDimExpr(nullptr);
+      AffineDimExpr dim =
+          position ? dyn_cast<AffineDimExpr>(reads.getResult(position.getDim())) : AffineDimExpr(nullptr);
       if (!dim)
         continue;
       AffineExpr have = data[i], need = result[dim.getPosition()];
@@ -594,7 +600,22 @@ struct ReadMovedDataDirectly final : OpRewritePattern<MapOp> {
 };
 } // namespace
 
+namespace {
+/// Scores are f32 in a region: what was traced with scores of a narrower type need not round in between, as it does not
+/// in the fused kernels of FlexAttention.
+struct DropRounding final : OpRewritePattern<arith::ExtFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::ExtFOp op, PatternRewriter &rewriter) const override {
+    auto narrowed = op.getIn().getDefiningOp<arith::TruncFOp>();
+    if (!narrowed || narrowed.getIn().getType() != op.getType() || !op->getParentOfType<AttentionOp>())
+      return failure();
+    rewriter.replaceOp(op, narrowed.getIn());
+    return success();
+  }
+};
+} // namespace
+
 void tenon::graph::populateAttentionRegionPatterns(RewritePatternSet &patterns) {
-  patterns.add<SplitKeepFromScore, PlaceMaskInRegion, TakeMaskOutOfRegion, FoldFactorIntoScale, DropFromRegion,
-               FuseMapsInRegion, ReadGatherDirectly, ReadMovedDataDirectly>(patterns.getContext());
+  patterns.add<SplitKeepFromScore, DropRounding, PlaceMaskInRegion, TakeMaskOutOfRegion, FoldFactorIntoScale,
+               DropFromRegion, FuseMapsInRegion, ReadGatherDirectly, ReadMovedDataDirectly>(patterns.getContext());
 }

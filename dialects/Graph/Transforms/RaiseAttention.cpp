@@ -29,7 +29,8 @@ static Value yieldOf(MapOp map) { return map.getBlock()->getTerminator()->getOpe
 /// The input behind a scalar that is an argument of the map, read element by element.
 static Value readInOrder(MapOp map, Value scalar) {
   auto argument = dyn_cast<BlockArgument>(scalar);
-  return argument && map.getMap(argument.getArgNumber()).isIdentity() ? map.getInputs()[argument.getArgNumber()] : Value();
+  return argument && map.getMap(argument.getArgNumber()).isIdentity() ? map.getInputs()[argument.getArgNumber()]
+                                                                      : Value();
 }
 
 static Value skipConversions(Value scalar) {
@@ -162,7 +163,8 @@ static std::optional<Softmax> matchSoftmax(Value value) {
     // Read at (…, 0), so a row has one answer.
     AffineMap reads = map.getMap(row.getArgNumber());
     for (auto [i, expr] : llvm::enumerate(reads.getResults()))
-      if (i + 1 == map.getRank() ? asConstant(expr) != 0 : expr != getAffineDimExpr(i, map.getContext()) && asConstant(expr) != 0)
+      if (i + 1 == map.getRank() ? asConstant(expr) != 0
+                                 : expr != getAffineDimExpr(i, map.getContext()) && asConstant(expr) != 0)
         return std::nullopt;
     condition = map.getInputs()[row.getArgNumber()];
     value = readInOrder(map, skipConversions(select.getFalseValue()));
@@ -208,6 +210,7 @@ struct Product {
   unsigned row = 0, column = 0, summed = 0;
   unsigned rowOperand = 0; ///< which operand has the rows
   static std::optional<Product> analyze(ContractOp op);
+  static std::optional<Product> ofWeights(ContractOp op, unsigned operand);
   AffineExpr sizeOf(unsigned dim) const;
   unsigned columnOperand() const { return 1 - rowOperand; }
 };
@@ -253,6 +256,30 @@ std::optional<Product> Product::analyze(ContractOp op) {
       return result;
     }
   return std::nullopt;
+}
+
+/// Operand `operand` has the leading dimensions, rows and then what is summed; the result may be in any order.
+std::optional<Product> Product::ofWeights(ContractOp op, unsigned operand) {
+  Product result;
+  result.op = op;
+  result.rowOperand = operand;
+  AffineMap reads = op.getMap(operand), other = op.getMap(1 - operand), out = op.getMap(2);
+  SmallVector<unsigned> dims;
+  for (AffineExpr expr : reads.getResults())
+    dims.push_back(cast<AffineDimExpr>(expr).getPosition());
+  if (dims.size() < 2 || out.getNumResults() != dims.size())
+    return std::nullopt;
+  result.summed = dims.pop_back_val();
+  result.row = dims.pop_back_val();
+  result.leads.assign(dims.begin(), dims.end());
+  bool fits = !has(out, result.summed) && has(other, result.summed) && has(out, result.row) &&
+              !has(other, result.row) && llvm::all_of(result.leads, [&](unsigned dim) { return has(out, dim); });
+  if (!fits)
+    return std::nullopt;
+  for (AffineExpr expr : out.getResults())
+    if (unsigned dim = cast<AffineDimExpr>(expr).getPosition(); !has(reads, dim))
+      result.column = dim; // the only one: the result has as many as the weights, and one of those is summed
+  return result;
 }
 
 namespace {
@@ -407,7 +434,8 @@ Operand Raiser::makeOperand(const Product &product, unsigned number, unsigned ro
   if (!leadsInPlace) {
     value = permute(value, order);
     if (order.size() != want.size())
-      value = BroadcastOp::create(rewriter, last.getLoc(), makeTensorType(full, getElementTypeOrSelf(value.getType())), value, places);
+      value = BroadcastOp::create(rewriter, last.getLoc(), makeTensorType(full, getElementTypeOrSelf(value.getType())),
+                                  value, places);
     order = {};
     for (unsigned i = 0; i < want.size(); ++i)
       order.push_back(i);
@@ -450,36 +478,29 @@ void Raiser::buildRegion(AttentionOp attention, Value scores) {
 }
 
 LogicalResult Raiser::run() {
-  std::optional<Product> second = Product::analyze(last);
-  if (!second)
-    return rewriter.notifyMatchFailure(last, "no rows and columns");
-  // The weights are [leads…, rows, keys].
-  Value weights = last->getOperand(second->rowOperand);
-  SmallVector<unsigned> want(second->leads);
-  want.append({second->row, second->summed});
-  AffineMap reads = last.getMap(second->rowOperand);
-  if (reads.getNumResults() != want.size())
-    return rewriter.notifyMatchFailure(last, "weights lack a dimension");
-  for (auto [dim, expr] : llvm::zip(want, reads.getResults()))
-    if (cast<AffineDimExpr>(expr).getPosition() != dim)
-      return rewriter.notifyMatchFailure(last, "weights are transposed");
-  if (auto merged = weights.getDefiningOp<ReshapeOp>(); merged && merged->hasOneUse()) {
-    Dims a = getDims(merged.getType()), b = getDims(merged.getInput().getType());
-    if (b.size() < 2 || ArrayRef(a).take_back(2) != ArrayRef(b).take_back(2))
-      return rewriter.notifyMatchFailure(last, "rows or keys are merged");
-    weights = merged.getInput();
+  std::optional<Product> second;
+  std::optional<Softmax> softmax;
+  for (unsigned i : {0u, 1u}) {
+    second = Product::ofWeights(last, i);
+    Value weights = last->getOperand(i);
+    if (auto merged = weights.getDefiningOp<ReshapeOp>(); merged && merged->hasOneUse()) {
+      Dims a = getDims(merged.getType()), b = getDims(merged.getInput().getType());
+      if (b.size() < 2 || ArrayRef(a).take_back(2) != ArrayRef(b).take_back(2))
+        continue; // rows or keys are merged
+      weights = merged.getInput();
+    }
+    if (second && weights.hasOneUse() && (softmax = matchSoftmax(weights)))
+      break;
   }
-  if (!weights.hasOneUse())
-    return rewriter.notifyMatchFailure(last, "weights are used elsewhere");
-  std::optional<Softmax> softmax = matchSoftmax(weights);
   if (!softmax)
-    return rewriter.notifyMatchFailure(last, "no softmax before it");
+    return rewriter.notifyMatchFailure(last, "no softmax of its own before it");
   ContractOp firstOp = findScores(softmax->scores);
   std::optional<Product> first = firstOp ? Product::analyze(firstOp) : std::nullopt;
   if (!first)
     return rewriter.notifyMatchFailure(last, "no product before the softmax");
   Type element = getElementTypeOrSelf(firstOp.getLhs().getType());
-  for (Value value : {firstOp.getLhs(), firstOp.getRhs(), last.getLhs(), last.getRhs(), firstOp.getResult(), last.getResult()})
+  for (Value value :
+       {firstOp.getLhs(), firstOp.getRhs(), last.getLhs(), last.getRhs(), firstOp.getResult(), last.getResult()})
     if (getElementTypeOrSelf(value.getType()) != element || !isa<FloatType>(element))
       return rewriter.notifyMatchFailure(last, "element types differ");
   rows = first->sizeOf(first->row);
@@ -513,9 +534,16 @@ LogicalResult Raiser::run() {
                                        rewriter.getF64FloatAttr(query.scale * key.scale), UnitAttr(),
                                        unit(softmax->zeroesMaskedRows), AffineMapAttr());
   buildRegion(attention, firstOp.getResult());
-  Dims result = getDims(last.getType());
+  Dims result;
+  SmallVector<unsigned> have(second->leads);
+  have.append({second->row, second->column});
+  for (unsigned dim : have)
+    result.push_back(second->sizeOf(dim));
+  SmallVector<int64_t> order;
+  for (AffineExpr expr : last.getMap(2).getResults())
+    order.push_back(llvm::find(have, cast<AffineDimExpr>(expr).getPosition()) - have.begin());
   rewriter.setInsertionPointAfter(attention);
-  rewriter.replaceOp(last, reshape(attention.getResult(), result));
+  rewriter.replaceOp(last, permute(reshape(attention.getResult(), result), order));
   return success();
 }
 

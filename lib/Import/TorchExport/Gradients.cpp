@@ -33,33 +33,20 @@ static SmallVector<int64_t> allBut(int64_t rank, int64_t dim) {
   return dims;
 }
 
-/// Cut or filled with zeros, at the ends of the spatial dimensions of [N, C, spatial…], to those sizes.
-static Tensor resize(Op &op, Tensor x, ArrayRef<AffineExpr> spatial) {
-  if (!x)
-    return {};
-  Dims low(x.rank(), op.constant(0)), high = low;
-  bool grows = false;
-  for (auto [i, want] : llvm::enumerate(spatial)) {
-    int64_t dim = i + 2;
-    AffineExpr have = x.dim(dim);
-    if (have == want)
-      continue;
-    if (op.isLessEqual(want, have).value_or(false)) {
+/// The first elements of the spatial dimensions of [N, C, spatial…], as many as `spatial` says.
+static Tensor cut(Op &op, Tensor x, ArrayRef<AffineExpr> spatial) {
+  for (auto [i, want] : llvm::enumerate(spatial))
+    if (int64_t dim = i + 2; x && x.dim(dim) != want)
       x = op.slice(x, dim, op.constant(0), want);
-      continue;
-    }
-    high[dim] = graph::normalize(want - have);
-    grows = true;
-  }
-  return grows ? op.pad(x, low, high, 0) : x;
+  return x;
 }
 
 //===----------------------------------------------------------------------===//
 // Convolution
 //===----------------------------------------------------------------------===//
 
-/// d loss / d filter, [dense channels, windowed channels / groups, window…]: every window of `windowed` is laid out beside
-/// the element of `dense` that it belongs to, so that the sum over batch and positions is one product.
+/// d loss / d filter, [dense channels, windowed channels / groups, window…]: every window of `windowed` is laid out
+/// beside the element of `dense` that it belongs to, so that the sum over batch and positions is one product.
 static Tensor filterGradient(Op &op, Tensor windowed, Tensor dense, const ConvGeometry &g, ArrayRef<int64_t> padding,
                              ArrayRef<AffineExpr> window) {
   int64_t spatial = windowed.rank() - 2;
@@ -151,8 +138,16 @@ static LogicalResult convertConvolutionBackward(Op &op) {
     } else {
       back.low = padding;
     }
+    // Strides round down: the last elements of the input may lie behind the last whole stride and still be read.
     back.high = back.low;
-    gradInput = resize(op, convolve(op, grad, flipped, {}, back), ArrayRef(x.dims()).drop_front(2));
+    if (!isTransposed)
+      for (int64_t i = 0; i < spatial; ++i) {
+        AffineExpr reached =
+            (grad.dim(i + 2) - 1) * g.strides[i] + 1 + g.dilations[i] * (window[i] - 1) - 2 * padding[i];
+        std::optional<int64_t> rest = graph::asConstant(graph::normalize(x.dim(i + 2) - reached));
+        back.high[i] += rest.value_or(g.strides[i] - 1);
+      }
+    gradInput = cut(op, convolve(op, grad, flipped, {}, back), ArrayRef(x.dims()).drop_front(2));
     if (isSingle)
       gradInput = gradInput ? op.squeeze(gradInput, {0}) : gradInput;
   }
@@ -240,7 +235,8 @@ static Convert maxPoolBackward(int64_t spatial) {
     auto plane = [&](Tensor t) {
       AffineExpr outer = op.constant(1), inner = outer;
       for (int64_t d = 0; d < t.rank(); ++d)
-        (d < t.rank() - spatial ? outer : inner) = graph::normalize((d < t.rank() - spatial ? outer : inner) * t.dim(d));
+        (d < t.rank() - spatial ? outer : inner) =
+            graph::normalize((d < t.rank() - spatial ? outer : inner) * t.dim(d));
       return Dims{outer, inner};
     };
     ScalarType type = x.dtype, work = computeType(type);
@@ -283,8 +279,8 @@ static Tensor normalized(Op &op, Tensor x, Tensor mean, Tensor rstd, ArrayRef<in
 
 /// layer_norm, and rms_norm where there is no mean.
 static LogicalResult convertLayerNormBackward(Op &op) {
-  Tensor grad = op.tensor("grad_out"), x = op.tensor("input"), mean = op.optionalTensor("mean"), rstd = op.tensor("rstd"),
-         weight = op.optionalTensor("weight");
+  Tensor grad = op.tensor("grad_out"), x = op.tensor("input"), mean = op.optionalTensor("mean"),
+         rstd = op.tensor("rstd"), weight = op.optionalTensor("weight");
   int64_t count = op.sizes("normalized_shape").size();
   if (op.isBad() || count > x.rank())
     return op.isBad() ? failure() : op.error("normalizes more dimensions than the input has");
@@ -367,9 +363,8 @@ static LogicalResult convertBatchNormBackward(Op &op) {
     return failure();
   Tensor gradX, gradWeight, gradBias;
   if (op.isUsed(0))
-    gradX = op.convert(trains ? normGradient(op, g, normal, rstd, true, dims)
-                              : multiply(op, work, {g, Operand(rstd, {1})}),
-                       type);
+    gradX = op.convert(
+        trains ? normGradient(op, g, normal, rstd, true, dims) : multiply(op, work, {g, Operand(rstd, {1})}), type);
   if (op.isUsed(1))
     gradWeight = op.convert(sumOver(op, multiply(op, work, {grad, normal}), dims), op.resultDtype(1));
   if (op.isUsed(2))
@@ -412,7 +407,8 @@ static LogicalResult convertEmbeddingBackward(Op &op) {
   if (scales) {
     Tensor uses = op.scatter(ScatterKind::Sum, op.full({count}, work, 1), op.full({rows}, work, 0), {at}, {-1});
     Tensor own = op.gather(uses, {at}, {-1}, {count});
-    updates = op.map(work, work, {updates, Operand(own, {0})}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
+    updates =
+        op.map(work, work, {updates, Operand(own, {0})}, [](Scalars &s, ValueRange v) { return s.div(v[0], v[1]); });
   }
   if (padding >= 0)
     updates = op.map(work, work, {updates, Operand::raw(op.broadcast(op.unsqueeze(at, 1), {count, width}))},
