@@ -68,6 +68,24 @@ LAYOUT = {
     "tril": lambda x: x.tril(), "triu": lambda x: x.triu(1), "diagonal": lambda x: x.diagonal(0, 1, 2),
     "unfold": lambda x: x.unfold(2, 2, 1), "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 3, 3), 2),
 }
+class Prologue(nn.Module):
+    """What comes before the product is computed in its kernel, tile by tile."""
+
+    def __init__(self, k, n, dtype):
+        super().__init__()
+        self.linear = nn.Linear(k, n, dtype=dtype)
+        self.scale = nn.Parameter(torch.rand(k, dtype=dtype))
+
+    def forward(self, x):
+        return torch.relu(self.linear(torch.tanh(x * self.scale + 0.5)))
+
+
+def check_prologue(dtype):
+    for k, n, m in ((61, 100, 110), (8, 128, 1), (1, 3, 7)):
+        check(Prologue(k, n, dtype), (torch.randn(m, k).to(dtype),), {"x": {0: torch.export.Dim("m", max=500)}} if m > 2 else None,
+              others=[(torch.randn(r, k).to(dtype),) for r in ((2, 300) if m > 2 else ())])
+
+
 CREATION = {
     "arange": lambda x: x + torch.arange(x.shape[-1]), "zeros_like": lambda x: torch.zeros_like(x) + x,
     "full": lambda x: torch.full((3, 4), 2.5) * x.sum(), "ones": lambda x: torch.ones(x.shape[0], 1, 1) * x,
@@ -228,6 +246,8 @@ class Decomposed(unittest.TestCase):
     """The same after run_decompositions(): core ATen."""
 
 
+add_cases(Contract, [(f"prologue_{str(dtype)[6:]}", lambda dtype=dtype: check_prologue(dtype))
+                     for dtype in (torch.float32, torch.float64, torch.bfloat16)])
 add_cases(Elementwise, cases(UNARY, lambda: (floats(3, 37),)))
 add_cases(Elementwise, [("positive_" + n, f) for n, f in cases(POSITIVE, lambda: (torch.rand(3, 37) + 0.01,))])
 add_cases(Elementwise, [("small_" + n, f) for n, f in cases(SMALL, lambda: (torch.rand(3, 37) * 1.8 - 0.9,))])

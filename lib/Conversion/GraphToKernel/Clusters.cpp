@@ -1,6 +1,7 @@
 //===- Clusters.cpp - which ops run together ------------------------------===//
 #include "Clusters.h"
 #include "PrepareOperands.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -361,6 +362,72 @@ void Clustering::fusePointwise() {
   }
 }
 
+//===----------------------------------------------------------------------===//
+// Prologues: maps before the rows of a product
+//===----------------------------------------------------------------------===//
+
+/// Whether the cluster is maps that read their inputs in the order of their results.
+bool Clustering::isPrologue(Cluster *cluster) {
+  for (Operation *op : cluster->ops) {
+    auto map = dyn_cast<MapOp>(op);
+    if (!map || map->getNumResults() != 1)
+      return false;
+    for (auto [i, input] : llvm::enumerate(map.getInputs())) {
+      int64_t last = -1;
+      for (AffineExpr expr : map.getMap(i).getResults()) {
+        auto dim = dyn_cast<AffineDimExpr>(expr);
+        if (!dim && asConstant(expr) != 0)
+          return false;
+        if (dim && static_cast<int64_t>(dim.getPosition()) <= last)
+          return false;
+        last = dim ? dim.getPosition() : last;
+      }
+      Operation *def = input.getDefiningOp();
+      for (; def && !clusterOf(def) && def->getNumOperands() == 1; def = def->getOperand(0).getDefiningOp())
+        if (isa<PermuteOp, ReverseOp>(def))
+          return false;
+    }
+  }
+  return true;
+}
+
+/// Each tile of a product computes its rows first, into a block of its own, when only the product reads them. A tile has
+/// all columns, so that nothing is computed twice (measured: with more tiles even a multiplication is dearer than a
+/// kernel of its own), and the block fits into the cache beside the panels.
+void Clustering::fusePrologues() {
+  constexpr int64_t kMostDepth = 1024;
+  for (size_t i = 0; i < clusters.size(); ++i) {
+    Cluster *product = clusters[i].get();
+    auto root = !product->ops.empty() && product->kind == ClusterKind::Root ? dyn_cast<ContractOp>(product->root)
+                                                                            : ContractOp();
+    if (!root)
+      continue;
+    cpu::ContractShape shape = cpu::ContractShape::analyze(root);
+    if (shape.n.size() != 1 || shape.k.size() != 1 ||
+        asConstant(shape.sizes[shape.k[0]]).value_or(kMostDepth + 1) > kMostDepth ||
+        asConstant(shape.sizes[shape.n[0]]).value_or(cpu::kTileColumns + 1) > cpu::kTileColumns)
+      continue;
+    Operation *def = root->getOperand(shape.a).getDefiningOp();
+    while (def && isa<ReshapeOp, BroadcastOp>(def) && !clusterOf(def))
+      def = def->getOperand(0).getDefiningOp();
+    Cluster *before = def ? clusterOf(def) : nullptr;
+    if (!before || before->kind != ClusterKind::Pointwise || !isPrologue(before))
+      continue;
+    SmallVector<Operation *> users;
+    consumers(def->getResult(0), users);
+    SmallPtrSet<Cluster *, 4> other;
+    if (Operation *columns = root->getOperand(shape.b).getDefiningOp()) {
+      if (Cluster *cluster = clusterOf(columns))
+        other.insert(cluster);
+      else
+        producers(columns, other);
+    }
+    if (users.size() != 1 || users[0] != root || other.contains(before) || !canMerge(product, before))
+      continue;
+    merge(product, before);
+  }
+}
+
 void Clustering::run() {
   for (auto [i, op] : llvm::enumerate(block))
     order[&op] = i;
@@ -380,6 +447,7 @@ void Clustering::run() {
   growEpilogues();
   growRows();
   fusePointwise();
+  fusePrologues();
 }
 
 SmallVector<Cluster *> Clustering::inOrder() {

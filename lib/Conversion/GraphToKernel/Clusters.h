@@ -60,6 +60,8 @@ private:
   void growEpilogues();
   void growRows();
   void fusePointwise();
+  void fusePrologues();
+  bool isPrologue(Cluster *cluster);
   bool fitsRows(Cluster *rows, mlir::Operation *op);
 
   mlir::Block &block;

@@ -24,6 +24,41 @@ func.func @epilogue(%x: tensor<2x8xf32>) -> tensor<2x4xf32> {
 
 // -----
 
+// A map before the rows of a product of few columns runs in the product's kernel; before many columns in its own.
+
+// CHECK-LABEL: kernel.func @contract
+//       CHECK:   graph.map
+//       CHECK:   graph.contract
+// CHECK-LABEL: func.func @prologue
+//       CHECK:   kernel.call @contract
+//   CHECK-NOT:   kernel.call
+func.func @prologue(%x: tensor<9x8xf32>, %w: tensor<8x128xf32>) -> tensor<9x128xf32> {
+  %0 = graph.map ins(%x : tensor<9x8xf32>) maps [affine_map<(a, b) -> (a, b)>] -> tensor<9x8xf32> {
+  ^bb0(%v: f32):
+    %t = math.tanh %v : f32
+    graph.yield %t : f32
+  }
+  %1 = graph.contract %0, %w maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>] : tensor<9x8xf32>, tensor<8x128xf32> -> tensor<9x128xf32>
+  return %1 : tensor<9x128xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @no_prologue
+//       CHECK:   kernel.call @map
+//       CHECK:   kernel.call @contract
+func.func @no_prologue(%x: tensor<9x8xf32>, %w: tensor<8x129xf32>) -> tensor<9x129xf32> {
+  %0 = graph.map ins(%x : tensor<9x8xf32>) maps [affine_map<(a, b) -> (a, b)>] -> tensor<9x8xf32> {
+  ^bb0(%v: f32):
+    %t = math.tanh %v : f32
+    graph.yield %t : f32
+  }
+  %1 = graph.contract %0, %w maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>] : tensor<9x8xf32>, tensor<8x129xf32> -> tensor<9x129xf32>
+  return %1 : tensor<9x129xf32>
+}
+
+// -----
+
 // A softmax is one kernel: two reductions and the maps between and behind them.
 
 // CHECK-COUNT-1: kernel.func

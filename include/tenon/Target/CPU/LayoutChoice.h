@@ -11,6 +11,8 @@ namespace tenon::cpu {
 
 /// Columns of a panel: one cache line of f32.
 inline constexpr int64_t kPanelWidth = 16;
+/// Columns of a tile of a product.
+inline constexpr int64_t kTileColumns = 128;
 
 /// The roles of a contraction's iteration dimensions. `a` and `b` are operand numbers: A is read by scalars, B by
 /// vectors along `n`.

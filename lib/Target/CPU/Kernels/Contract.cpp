@@ -1,4 +1,4 @@
-//===- Contract.cpp - contractions with their epilogue --------------------===//
+//===- Contract.cpp - contractions with prologue and epilogue -------------===//
 #include "Kernels.h"
 #include "MicroKernel.h"
 #include "Epilogue.h"
@@ -8,9 +8,8 @@ using namespace tenon;
 using namespace tenon::cpu;
 using namespace tenon::graph;
 
-/// Rows and columns of a tile: a block of A that stays in L2 while the panels of B pass.
+/// Rows of a tile: a block of A that stays in L2 while the panels of B pass.
 static constexpr int64_t kTileRows = 96;
-static constexpr int64_t kTileColumns = 128;
 static constexpr int64_t kTypicalSize = 256;
 
 ContractShape ContractShape::analyze(ContractOp op) {
@@ -66,6 +65,10 @@ public:
 
 private:
   LogicalResult emitBlock(Value batchFlat, Value row, int64_t rows, Value rowLimit, Value column, bool isMasked);
+  LogicalResult fillRows(Value batchFlat, Value rowEnd);
+  void bindBatch(Evaluator &ev, Value batchFlat, SmallVectorImpl<AffineExpr> &iteration);
+  SmallVector<AffineExpr> bindRow(Evaluator &ev, Value flat);
+  Value rowsOperand() { return root->getOperand(shape.a); }
   Point pointOf(unsigned operand, ArrayRef<AffineExpr> iteration);
 
   Emitter &e;
@@ -77,12 +80,56 @@ private:
   AffineExpr columnSize, depthSize;
   kernel::LayoutAttr layout;
   Value aPointer, bPointer;
+  bool hasPrologue = false; ///< the rows of a tile are computed into scratch, [rows][depth]
+  Value blockBegin;         ///< the first of them
   Type elementA, elementB, accumulator;
 };
 } // namespace
 
 Point ContractKernel::pointOf(unsigned operand, ArrayRef<AffineExpr> iteration) {
   return applyMap(root.getMap(operand), iteration);
+}
+
+void ContractKernel::bindBatch(Evaluator &ev, Value batchFlat, SmallVectorImpl<AffineExpr> &iteration) {
+  for (auto [dim, position] : llvm::zip(shape.batch, delinearize(e, batchFlat, batchSizes)))
+    if (asConstant(shape.sizes[dim]) != 1)
+      iteration[dim] = ev.bind(position, shape.sizes[dim]);
+}
+
+/// Positions along the dimensions of rows.
+SmallVector<AffineExpr> ContractKernel::bindRow(Evaluator &ev, Value flat) {
+  SmallVector<AffineExpr> points;
+  for (auto [dim, position] : llvm::zip(shape.m, delinearize(e, flat, rowSizes)))
+    points.push_back(asConstant(shape.sizes[dim]) == 1 ? getAffineConstantExpr(0, context)
+                                                       : ev.bind(position, shape.sizes[dim]));
+  return points;
+}
+
+/// Computes the rows from `blockBegin` to `rowEnd` into scratch.
+LogicalResult ContractKernel::fillRows(Value batchFlat, Value rowEnd) {
+  LogicalResult status = success();
+  Value depth = e.size(depthSize), step = e.i64(e.vl), whole = e.mul(e.divFloor(depth, step), step);
+  e.loop(blockBegin, rowEnd, e.i64(1), [&](Value row) {
+    auto fill = [&](Value k, Value mask) {
+      Evaluator ev(e, e.vl);
+      ev.mask = mask;
+      SmallVector<AffineExpr> at(root.getMap(0).getNumDims(), getAffineConstantExpr(0, context));
+      bindBatch(ev, batchFlat, at);
+      for (auto [dim, index] : llvm::zip(shape.m, bindRow(ev, row)))
+        at[dim] = index;
+      at[shape.k[0]] = ev.bind(k, depthSize, e.vl, /*isLane=*/true);
+      Value value = ev.vectorAt(rowsOperand(), pointOf(shape.a, at));
+      if (!value) {
+        status = failure();
+        return;
+      }
+      e.storeVector(e.scratch, elementA, e.add(e.mul(e.sub(row, blockBegin), depth), k), value, mask);
+    };
+    e.loop(e.i64(0), whole, step, [&](Value k) { fill(k, {}); });
+    if (asConstant(depthSize).value_or(1) % e.vl != 0)
+      e.loop(whole, depth, step, [&](Value k) { fill(k, e.tailMask(k, depth, e.vl)); });
+  });
+  return status;
 }
 
 /// One register tile: `rows` rows from `row` on against one group of vectors from `column` on. With a limit, rows from
@@ -92,13 +139,11 @@ LogicalResult ContractKernel::emitBlock(Value batchFlat, Value row, int64_t rows
   Evaluator ev(e, e.vl);
   unsigned rank = root.getMap(0).getNumDims();
   SmallVector<AffineExpr> iteration(rank, getAffineConstantExpr(0, context));
-  for (auto [dim, position] : llvm::zip(shape.batch, delinearize(e, batchFlat, batchSizes)))
-    if (asConstant(shape.sizes[dim]) != 1)
-      iteration[dim] = ev.bind(position, shape.sizes[dim]);
+  bindBatch(ev, batchFlat, iteration);
 
   // The rows' and the vectors' own loop dimensions.
   SmallVector<SmallVector<AffineExpr>> rowPoints;
-  SmallVector<Value> rowIsIn;
+  SmallVector<Value> rowIsIn, flats;
   for (int64_t r = 0; r < rows; ++r) {
     Value flat = e.add(row, e.i64(r));
     if (rowLimit) {
@@ -106,11 +151,8 @@ LogicalResult ContractKernel::emitBlock(Value batchFlat, Value row, int64_t rows
       rowIsIn.push_back(isIn);
       flat = e.select(isIn, flat, row);
     }
-    SmallVector<AffineExpr> points;
-    for (auto [dim, position] : llvm::zip(shape.m, delinearize(e, flat, rowSizes)))
-      points.push_back(asConstant(shape.sizes[dim]) == 1 ? getAffineConstantExpr(0, context)
-                                                         : ev.bind(position, shape.sizes[dim]));
-    rowPoints.push_back(points);
+    flats.push_back(flat);
+    rowPoints.push_back(bindRow(ev, flat));
   }
   Value width = e.size(columnSize);
   SmallVector<AffineExpr> columnPoints;
@@ -126,12 +168,16 @@ LogicalResult ContractKernel::emitBlock(Value batchFlat, Value row, int64_t rows
   unsigned kDim = shape.k[0];
   AffineExpr kIndex = ev.bind(e.i64(0), depthSize);
   for (int64_t r = 0; r < rows; ++r) {
+    if (hasPrologue) {
+      micro.a.push_back(e.offsetPointer(aPointer, elementA, e.mul(e.sub(flats[r], blockBegin), e.size(depthSize))));
+      micro.strideA = e.i64(1);
+      continue;
+    }
     SmallVector<AffineExpr> at(iteration);
     for (auto [dim, index] : llvm::zip(shape.m, rowPoints[r]))
       at[dim] = index;
     at[kDim] = kIndex;
-    std::optional<StridedAddress> address =
-        resolveStrided(ev, shape.a == 0 ? root.getLhs() : root.getRhs(), pointOf(shape.a, at), kIndex);
+    std::optional<StridedAddress> address = resolveStrided(ev, rowsOperand(), pointOf(shape.a, at), kIndex);
     if (!address)
       return root.emitOpError("reads its rows in steps that are not uniform");
     micro.a.push_back(e.offsetPointer(aPointer, elementA, ev.index(address->offset)));
@@ -193,14 +239,15 @@ LogicalResult ContractKernel::emit() {
   for (unsigned dim : shape.m)
     rowSizes.push_back(shape.sizes[dim]);
   AffineExpr batches = product(batchSizes, context), rows = product(rowSizes, context);
-  Value a = shape.a == 0 ? root.getLhs() : root.getRhs(), bb = shape.b == 0 ? root.getLhs() : root.getRhs();
+  Value a = rowsOperand(), bb = root->getOperand(shape.b);
   elementA = getElementTypeOrSelf(a.getType());
   elementB = getElementTypeOrSelf(bb.getType());
   accumulator = accumulatorFor(getElementTypeOrSelf(root.getType()));
   BlockArgument leafA = leafOf(a), leafB = leafOf(bb);
-  if (!leafA || !leafB)
-    return root.emitOpError("has an operand that is computed inside the kernel");
-  aPointer = e.inputPointer(leafA.getArgNumber());
+  if (!leafB)
+    return root.emitOpError("has columns that are computed inside the kernel");
+  hasPrologue = !leafA;
+  aPointer = hasPrologue ? e.scratch : e.inputPointer(leafA.getArgNumber());
   bPointer = e.inputPointer(leafB.getArgNumber());
   layout = e.kernel.getLayout(leafB.getArgNumber());
   tile = TileShape::choose(e.target, asConstant(rows));
@@ -211,7 +258,9 @@ LogicalResult ContractKernel::emit() {
   if (std::optional<int64_t> m = asConstant(rows); m && *m <= 2)
     tileColumns = 2 * tileColumns; // vectors times matrices: longer streams
   AffineExpr rowTiles = normalize(rows.ceilDiv(kTileRows)), columnTiles = normalize(columnSize.ceilDiv(tileColumns));
-  setSchedule(e, batches * rowTiles * columnTiles, getAffineConstantExpr(0, context),
+  int64_t blockMost = llvm::alignTo(std::min(asConstant(rows).value_or(kTileRows), kTileRows), tile.rows);
+  AffineExpr scratch = depthSize * (hasPrologue ? blockMost * storageBytes(elementA) : 0);
+  setSchedule(e, batches * rowTiles * columnTiles, normalize(scratch),
               2 * batches * rows * columnSize * depthSize);
 
   Value rowCount = e.size(rows), width = e.size(columnSize);
@@ -243,6 +292,11 @@ LogicalResult ContractKernel::emit() {
     Value rowTile = e.rem(rest, rowTileCount), batch = e.divFloor(rest, rowTileCount);
     Value rowBegin = e.mul(rowTile, blockRows), rowEnd = e.min(e.add(rowBegin, blockRows), rowCount);
     rowBegin = e.min(rowBegin, rowCount);
+    blockBegin = rowBegin;
+    if (hasPrologue && failed(fillRows(batch, rowEnd))) {
+      status = failure();
+      return;
+    }
     Value columnBegin = e.mul(columnTile, e.i64(tileColumns));
     Value columnEnd = e.min(e.add(columnBegin, e.i64(tileColumns)), width), groupStep = e.i64(group);
     Value wholeEnd = e.add(columnBegin, e.mul(e.divFloor(e.sub(columnEnd, columnBegin), groupStep), groupStep));
