@@ -215,6 +215,14 @@ const ConverterTable &converterTable() {
     populateConvolution(t);
     populateIndexing(t);
     populateQuantize(t);
+    populatePooling(t);
+    populateResize(t);
+    populateSampling(t);
+    populateScatter(t);
+    populateFound(t);
+    populateSignal(t);
+    populateLocalNorm(t);
+    populateMl(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
     return t;
   }();
