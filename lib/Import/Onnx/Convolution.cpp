@@ -280,44 +280,10 @@ static LogicalResult convertCol2Im(Op &op) {
   return op.finish(op.choose(code, choices));
 }
 
-/// A depthwise convolution over a sequence that sees only what came before; the last k - 1 elements are carried on.
-static LogicalResult convertCausalConv(Op &op) {
-  Tensor x = op.tensor(0), filter = op.tensor(1), bias = op.optionalTensor(2), past = op.optionalTensor(3);
-  if (op.isBad())
-    return failure();
-  std::string activation = op.text("activation", StringRef("none"));
-  bool isSilu = activation == "silu" || activation == "swish";
-  if (!isSilu && activation != "none" && !activation.empty())
-    return op.error("has activation '" + activation + "', which is unknown");
-  std::optional<int64_t> taps = filter.rank() == 3 ? graph::asConstant(filter.dim(2)) : std::nullopt,
-                         channels = filter.rank() == 3 ? graph::asConstant(filter.dim(0)) : std::nullopt;
-  if (x.rank() != 3 || !taps || !channels || *taps < 1)
-    return op.unsupported("on tensors of another rank than 3 or with a symbolic filter");
-  AffineExpr length = x.dim(2);
-  if (!past)
-    past = op.full({x.dim(0), x.dim(1), op.constant(*taps - 1)}, x.dtype, 0);
-  Tensor whole = *taps == 1 ? x : op.concat({past, x}, 2);
-  Tensor last = toChannelsLast(op, whole);
-  if (!last)
-    return failure();
-  auto list = [&](int64_t value) { return op.b.getDenseI64ArrayAttr({value}); };
-  Tensor y{graph::ConvOp::create(op.b, op.loc,
-                                 graph::makeTensorType({x.dim(0), length, op.constant(*channels)}, x.type().getElementType()),
-                                 last.value, filter.value, list(1), list(0), list(0), list(1), list(1),
-                                 op.b.getI64IntegerAttr(*channels)),
-           x.dtype};
-  if (bias)
-    y = op.map(y.dtype, y.dtype, {y, Operand(bias, {2})}, [](Scalars &s, ValueRange v) { return s.add(v[0], v[1]); });
-  if (isSilu)
-    y = op.unary(y, [](Scalars &s, Value v) { return s.mul(v, s.sigmoid(v)); });
-  return op.finish({toChannelsFirst(op, y), op.slice(whole, 2, length, op.constant(*taps - 1))});
-}
-
 void populateConvolution(ConverterTable &t) {
   t["Conv"] = convertConv;
   t["ConvTranspose"] = convertConvTranspose;
   t["Col2Im"] = convertCol2Im;
-  t["CausalConvWithState"] = convertCausalConv;
 }
 
 } // namespace tenon::onnx_import

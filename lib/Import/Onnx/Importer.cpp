@@ -223,6 +223,7 @@ const ConverterTable &converterTable() {
     populateSignal(t);
     populateLocalNorm(t);
     populateMl(t);
+    populateRefused(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
     return t;
   }();

@@ -63,6 +63,7 @@ void populateFound(ConverterTable &table);
 void populateSignal(ConverterTable &table);
 void populateLocalNorm(ConverterTable &table);
 void populateMl(ConverterTable &table);
+void populateRefused(ConverterTable &table);
 const ConverterTable &converterTable();
 
 class Op : public GraphBuilder {
