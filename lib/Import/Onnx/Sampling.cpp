@@ -52,7 +52,9 @@ void claimSize(Op &op, Tensor value, AffineExpr size) {
   // Sizes are defined in the function's own block only.
   if (!value || !known || *known < 0 || op.isBad() || !isa_and_nonnull<func::FuncOp>(op.b.getInsertionBlock()->getParentOp()))
     return;
-  op.defineSize(op.reshape(op.convert(value, ScalarType::Long), {}), *known, *known, size);
+  // The name is what the message of a call shows.
+  std::string name = (op.numOutputs() ? op.node.output(0) : op.node.op_type()) + ".declared";
+  op.defineSize(op.reshape(op.convert(value, ScalarType::Long), {}), *known, *known, size, name);
 }
 
 //===----------------------------------------------------------------------===//
