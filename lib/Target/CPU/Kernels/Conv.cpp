@@ -17,9 +17,8 @@ using namespace tenon;
 using namespace tenon::cpu;
 using namespace tenon::graph;
 
-/// Rows and columns of a tile of the grid: a block of the input that stays in L2 while the panels of the filter pass.
+/// Rows of a tile of the grid: a block of the input that stays in L2 while the panels of the filter pass.
 static constexpr int64_t kTileRows = 96;
-static constexpr int64_t kTileColumns = 128;
 /// Below this many channels, pixels are copied: a loop over so few is not worth its start.
 static constexpr int64_t kPatchChannels = 16;
 
