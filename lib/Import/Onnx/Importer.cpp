@@ -222,10 +222,12 @@ const ConverterTable &converterTable() {
     populateAttention(t);
     populateMicrosoftAttention(t);
     populateMicrosoft(t);
+    populateMicrosoftQuantize(t);
     populateRotary(t);
     populateLinearAttention(t);
     populateRecurrent(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
+    populateChoiceOfSizes(t);
     return t;
   }();
   return table;

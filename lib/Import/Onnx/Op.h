@@ -62,6 +62,8 @@ void populateTraining(ConverterTable &table);
 void populateAttention(ConverterTable &table);
 void populateMicrosoftAttention(ConverterTable &table);
 void populateMicrosoft(ConverterTable &table);
+void populateMicrosoftQuantize(ConverterTable &table);
+void populateChoiceOfSizes(ConverterTable &table);
 void populateRotary(ConverterTable &table);
 void populateLinearAttention(ConverterTable &table);
 void populateRecurrent(ConverterTable &table);
