@@ -59,7 +59,8 @@ static SmallVector<Value> isolate(Op &op, ArrayRef<Region *> regions) {
       else
         captures.insert(operand.get());
     });
-    OpBuilder inside = OpBuilder::atBlockBegin(&region->front());
+    OpBuilder inside(op.context());
+    inside.setInsertionPointToStart(&region->front());
     for (OpOperand *operand : constants) {
       Value &copy = copies[operand->get()];
       if (!copy)

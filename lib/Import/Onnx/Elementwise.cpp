@@ -171,16 +171,7 @@ static LogicalResult convertWhere(Op &op) {
 }
 
 static LogicalResult convertPRelu(Op &op) {
-  Tensor tensor = op.tensor(0), slopes = op.tensor(1);
-  if (op.isBad())
-    return failure();
-  // Before version 7 slopes lay along the channels.
-  Operand slope = slopes;
-  if (op.version < 7 && slopes.rank() == 1)
-    slope = graph::asConstant(slopes.dim(0)) == 1 ? Operand(op.reshape(slopes, {})) : Operand(slopes, {1});
-  ScalarType type = tensor.dtype;
-  return op.finish(op.map(type, type, {tensor, slope}, [](Scalars &s, ValueRange v) {
-    Value x = v[0], slope = v[1];
+  return op.finish(op.binary(op.tensor(0), op.tensor(1), [](Scalars &s, Value x, Value slope) {
     return s.select(s.compare(Compare::Lt, x, s.number(0)), s.mul(x, slope), x);
   }));
 }
