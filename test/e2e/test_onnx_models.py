@@ -152,9 +152,9 @@ class Models(unittest.TestCase):
                 model = onnx.parser.parse_model(HEAD + text)
                 names = [value.name for value in model.graph.input]
                 outputs = [value.name for value in model.graph.output]
-                reference = ReferenceEvaluator(model)
+                evaluate = lambda values: ReferenceEvaluator(model).run(outputs, dict(zip(names, values)))
                 for values, got in zip(inputs, run_tenon(model, inputs, len(outputs))):
-                    compare(got, expected[0](*values) if expected else reference.run(outputs, dict(zip(names, values))))
+                    compare(got, expected[0](*values) if expected else evaluate(values))
 
 
 def bytes_of(*shape):

@@ -40,13 +40,22 @@ private:
 };
 } // namespace
 
+/// Whether `inner` is `region` or lies in it. Region::isAncestor does not take regions that no operation holds yet.
+static bool isWithin(Region *inner, Region &region) {
+  while (inner && inner != &region) {
+    Operation *parent = inner->getParentOp();
+    inner = parent ? parent->getParentRegion() : nullptr;
+  }
+  return inner;
+}
+
 /// Makes what the regions read of outside their last arguments; small constants are repeated inside.
 static SmallVector<Value> isolate(Op &op, ArrayRef<Region *> regions) {
   llvm::SetVector<Value> captures;
   auto forEachOutside = [&](Region &region, llvm::function_ref<void(OpOperand &)> body) {
     region.walk([&](Operation *inner) {
       for (OpOperand &operand : inner->getOpOperands())
-        if (!region.isAncestor(operand.get().getParentRegion()))
+        if (!isWithin(operand.get().getParentRegion(), region))
           body(operand);
     });
   };
