@@ -82,24 +82,13 @@ bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Te
 }
 
 Tensor Op::nonzero(Tensor mask, unsigned of) {
-  if (!mask)
-    return {};
-  ImportState &state = importer.state;
+  // What the exporter calls the number of rows, when nothing has that name yet.
   std::string name;
   if (const TensorMeta *meta = resultMeta(of))
     for (const SymInt &size : meta->sizes)
-      if (name.empty() && size.expr && size.expr->isSymbol() && !state.symbols.isDeclared(size.expr->name))
+      if (name.empty() && size.expr && size.expr->isSymbol() && !symbols.isDeclared(size.expr->name))
         name = size.expr->name;
-  for (unsigned i = 0; name.empty() || state.symbols.isDeclared(name); ++i)
-    name = "found" + std::to_string(i);
-  // The largest size comes from the bound, the smallest is none: what the exporter assumes is not checked here.
-  AffineExpr bound = graph::numElements(mask.value.getType());
-  unsigned position = state.symbols.declareFound(name, 0, SizeSymbols::kMaxSize, bound);
-  AffineExpr count = getAffineSymbolExpr(position, context());
-  auto type = graph::makeTensorType({count, constant(mask.rank())}, b.getI64Type());
-  auto found = graph::NonzeroOp::create(b, loc, type, RankedTensorType::get({}, b.getI64Type()), mask.value);
-  graph::DefineSizeOp::create(b, loc, found.getCount(), graph::DimsAttr::get(context(), {count}));
-  return {found.getPositions(), ScalarType::Long};
+  return GraphBuilder::nonzero(mask, name);
 }
 
 //===----------------------------------------------------------------------===//
@@ -146,8 +135,6 @@ static LogicalResult convertMaskedSelect(Op &op) {
   return op.finish(op.gather(x, columns, coords, {positions.dim(0)}));
 }
 
-std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending);
-
 /// Distinct values: of the sorted elements, those that differ from the one before; or of the elements as they stand.
 static LogicalResult convertUnique(Op &op, bool isSorted) {
   Tensor x = op.tensor("self");
@@ -160,7 +147,7 @@ static LogicalResult convertUnique(Op &op, bool isSorted) {
   x = op.reshape(x, {count});
   Tensor order;
   if (isSorted)
-    std::tie(x, order) = sortAlong(op, x, 0, false);
+    std::tie(x, order) = op.sort(x, 0, false);
   // Each element next to the one before; the first counts as new.
   Tensor before = op.gather(x, {op.generate(ScalarType::Long, ScalarType::Long, {count}, [&](Scalars &s, ValueRange) {
     return s.max(s.sub(op.index(s, 0), s.integer(1)), s.integer(0));
