@@ -224,7 +224,19 @@ const ConverterTable &converterTable() {
     populateLocalNorm(t);
     populateMl(t);
     populateRefused(t);
+    populateControl(t);
+    populateSequence(t);
+    populateLoss(t);
+    populateTraining(t);
+    populateAttention(t);
+    populateMicrosoftAttention(t);
+    populateMicrosoft(t);
+    populateMicrosoftQuantize(t);
+    populateRotary(t);
+    populateLinearAttention(t);
+    populateRecurrent(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
+    populateChoiceOfSizes(t);
     return t;
   }();
   return table;
@@ -272,6 +284,7 @@ bool Importer::expandFunction(const onnx::NodeProto &node, Scope &scope) {
   for (int i = 0; i < function.output_size() && i < node.output_size(); ++i)
     if (const onnx::TypeProto *type = scope.type(node.output(i)))
       inner.declared[function.output(i)] = type;
+  spreadSizes(function.node(), inner);
   importNodes(function.node(), inner);
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty())
@@ -368,6 +381,7 @@ std::optional<std::vector<Datum>> Importer::importGraph(Op &op, const onnx::Grap
   unsigned count = 0, countBefore = 0;
   for (auto &[key, use] : unsupported)
     countBefore += use.count;
+  spreadSizes(graph.node(), inner);
   importNodes(graph.node(), inner);
   for (auto &[key, use] : unsupported)
     count += use.count;
@@ -522,6 +536,7 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
   for (const onnx::ValueInfoProto &input : graph.input())
     if (!stored.contains(input.name())) // before version 4 of the format initializers were inputs too
       bindInput(input, scope);
+  spreadSizes(graph.node(), scope);
   importNodes(graph.node(), scope);
   if (!failed)
     for (const onnx::ValueInfoProto &output : graph.output())

@@ -22,6 +22,7 @@ public:
   /// Versions of operator sets, by domain.
   llvm::StringMap<int64_t> opsets;
   unsigned depth = 0; ///< of functions in functions
+  std::vector<std::shared_ptr<const onnx::TypeProto>> ownedTypes; ///< of `declared` that no graph holds
 
   const Datum *find(llvm::StringRef name) const;
   const onnx::TypeProto *type(llvm::StringRef name) const;
@@ -42,6 +43,8 @@ public:
 
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> run();
 
+  /// Gives the sizes that are declared for one value to the values that must have the same ones.
+  void spreadSizes(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes, Scope &scope);
   /// Converts the nodes of a graph whose inputs are bound.
   void importNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes, Scope &scope);
   /// A graph inside a node, with its inputs: its outputs. None when something was reported.
@@ -57,12 +60,17 @@ public:
   Tensor constant(const TensorData &data, llvm::StringRef name);
   Tensor stored(const onnx::TensorProto &tensor, mlir::Location loc);
   KnownRef knownOf(const onnx::TensorProto &tensor);
+  /// The elements of a small tensor that constants alone decide; null for any other.
+  KnownRef evaluate(const Tensor &tensor);
+  /// Must be called when operations were erased.
+  void forgetConstants();
   /// Sizes in a type; entries are null where there is no symbol of that name.
   std::optional<graph::Dims> dimsOf(const onnx::TypeProto &type) const;
 
 private:
   void importNode(const onnx::NodeProto &node, Scope &scope);
   bool expandFunction(const onnx::NodeProto &node, Scope &scope);
+  bool isConstant(mlir::Value value);
   void poisonOutputs(const onnx::NodeProto &node, Scope &scope);
   void bindInput(const onnx::ValueInfoProto &input, Scope &scope);
   void addResult(const onnx::ValueInfoProto &output, Scope &scope);
@@ -76,6 +84,8 @@ private:
   llvm::StringMap<mlir::AffineExpr> sizeNames;
   llvm::DenseMap<const onnx::TensorProto *, Tensor> storedTensors;
   llvm::DenseMap<const onnx::TensorProto *, KnownRef> storedKnown;
+  llvm::DenseMap<mlir::Operation *, bool> constantOps;
+  std::map<std::pair<const void *, ScalarType>, KnownRef> evaluated;
   uint64_t steps = 0; ///< nodes that were converted, with repetitions
 };
 

@@ -73,17 +73,35 @@ static LogicalResult convertBatchNorm(Op &op) {
   Tensor x = op.tensor(0), scale = op.tensor(1), bias = op.tensor(2), mean = op.tensor(3), variance = op.tensor(4);
   if (op.isBad())
     return failure();
-  if (op.integer("training_mode", 0) != 0)
-    return op.unsupported("in training mode", "export the model for inference");
   if (x.rank() < 2)
     return op.error("has an input of rank " + Twine(x.rank()));
   ScalarType type = x.dtype, work = computeType(type);
   double epsilon = op.real("epsilon", 1e-5);
+  Tensor runningMean, runningVariance;
+  if (op.integer("training_mode", 0) != 0) {
+    // The batch's own statistics, and old ones that move towards them.
+    double momentum = op.real("momentum", 0.9);
+    SmallVector<int64_t> dims = upTo(x.rank());
+    dims.erase(dims.begin() + 1);
+    Tensor wide = op.convert(x, work), own = op.mean(wide, dims, false);
+    Tensor centered = op.map(work, work, {wide, Operand(own, {1})},
+                             [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
+    Tensor spread = op.mean(op.unary(centered, [](Scalars &s, Value v) { return s.mul(v, v); }), dims, false);
+    auto moved = [&](Tensor old, Tensor now) {
+      Tensor result = op.binary(op.convert(old, work), now, [&](Scalars &s, Value o, Value n) {
+        return s.add(s.mul(o, s.number(momentum)), s.mul(n, s.number(1 - momentum)));
+      });
+      return op.convert(result, old.dtype);
+    };
+    runningMean = moved(mean, own), runningVariance = moved(variance, spread);
+    mean = own, variance = spread;
+  }
   Tensor factor = op.binary(op.convert(scale, work), op.convert(variance, work), [&](Scalars &s, Value f, Value v) {
     return s.div(f, s.make<math::SqrtOp>(s.add(v, s.number(epsilon))));
   });
   Tensor shift = op.sub(op.convert(bias, work), op.mul(op.convert(mean, work), factor));
-  return op.finish(op.convert(perChannel(op, op.convert(x, work), factor, shift), type));
+  Tensor y = op.convert(perChannel(op, op.convert(x, work), factor, shift), type);
+  return op.finish({y, runningMean, runningVariance});
 }
 
 static LogicalResult convertGroupNorm(Op &op) {

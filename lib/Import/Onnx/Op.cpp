@@ -87,9 +87,13 @@ KnownRef Op::known(unsigned i) {
   if (!has(i))
     return nullptr;
   const Datum *value = scope.find(node.input(i));
-  if (!value || value->known)
-    return value ? value->known : nullptr;
-  return value->stored ? importer.knownOf(*value->stored) : nullptr;
+  return value ? known(*value) : nullptr;
+}
+
+KnownRef Op::known(const Datum &value) {
+  if (value.known || value.stored)
+    return value.known ? value.known : importer.knownOf(*value.stored);
+  return value.tensor ? importer.evaluate(value.tensor) : nullptr;
 }
 
 std::optional<Dims> Op::sizes(unsigned i) {

@@ -64,6 +64,18 @@ void populateSignal(ConverterTable &table);
 void populateLocalNorm(ConverterTable &table);
 void populateMl(ConverterTable &table);
 void populateRefused(ConverterTable &table);
+void populateControl(ConverterTable &table);
+void populateSequence(ConverterTable &table);
+void populateLoss(ConverterTable &table);
+void populateTraining(ConverterTable &table);
+void populateAttention(ConverterTable &table);
+void populateMicrosoftAttention(ConverterTable &table);
+void populateMicrosoft(ConverterTable &table);
+void populateMicrosoftQuantize(ConverterTable &table);
+void populateChoiceOfSizes(ConverterTable &table);
+void populateRotary(ConverterTable &table);
+void populateLinearAttention(ConverterTable &table);
+void populateRecurrent(ConverterTable &table);
 const ConverterTable &converterTable();
 
 class Op : public GraphBuilder {
@@ -90,6 +102,7 @@ public:
   Tensors tensors(unsigned first = 0);
   /// Elements, where they are known while importing; null otherwise.
   KnownRef known(unsigned i);
+  KnownRef known(const Datum &value);
   /// Integers of the input, where they are known.
   std::optional<graph::Dims> sizes(unsigned i);
   std::optional<llvm::SmallVector<int64_t>> integers(unsigned i);

@@ -1,4 +1,5 @@
 // Conversions between element types, quantization, and products of quantized tensors.
+#include "Quantize.h"
 #include "Convolution.h"
 
 using namespace mlir;
@@ -135,8 +136,7 @@ static std::pair<double, double> rangeOf(ScalarType type) {
                           : std::pair(-std::ldexp(1, bits - 1), std::ldexp(1, bits - 1) - 1);
 }
 
-/// round(x) + zero, cut to the range of `type`; all in float32.
-static Tensor quantizeScaled(Op &op, Tensor scaled, Operand zero, ScalarType type, bool saturates) {
+Tensor quantizeScaled(Op &op, Tensor scaled, Operand zero, ScalarType type, bool saturates) {
   if (isSmallFloat(type)) {
     CastOptions options;
     options.saturates = saturates;
@@ -200,10 +200,7 @@ static LogicalResult convertDequantizeLinear(Op &op) {
   }));
 }
 
-static LogicalResult convertDynamicQuantizeLinear(Op &op) {
-  Tensor x = op.tensor(0);
-  if (!x)
-    return failure();
+SmallVector<Tensor, 3> quantizeByRange(Op &op, Tensor x) {
   SmallVector<int64_t> all = upTo(x.rank());
   Tensor high = op.reduce(ReduceKind::Max, x, all), low = op.reduce(ReduceKind::Min, x, all);
   high = op.unary(high, [](Scalars &s, Value v) { return s.max(v, s.number(0)); });
@@ -216,16 +213,20 @@ static LogicalResult convertDynamicQuantizeLinear(Op &op) {
     point = s.select(s.isNan(point), s.number(0), point);
     return s.min(s.max(point, s.number(0)), s.number(255));
   });
-  return op.finish({quantizeScaled(op, op.div(x, scale), zero, ScalarType::Byte, true), scale,
-                    op.convert(op.convert(zero, ScalarType::Int), ScalarType::Byte)});
+  return {quantizeScaled(op, op.div(x, scale), zero, ScalarType::Byte, true), scale,
+          op.convert(op.convert(zero, ScalarType::Int), ScalarType::Byte)};
+}
+
+static LogicalResult convertDynamicQuantizeLinear(Op &op) {
+  Tensor x = op.tensor(0);
+  return x ? op.finish(quantizeByRange(op, x)) : failure();
 }
 
 //===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
 
-/// x - zero as 32-bit integers. A zero point of rank 1 lies along `dim`.
-static Tensor centered(Op &op, Tensor x, Tensor zero, int64_t dim) {
+Tensor centered(Op &op, Tensor x, Tensor zero, int64_t dim) {
   if (!x)
     return {};
   x = op.convert(x, ScalarType::Int);
@@ -259,7 +260,7 @@ static Tensor requantize(Op &op, Tensor acc, Operand a, Operand b, Tensor scale,
   return quantizeScaled(op, scaled, op.reshape(zero, {}), zero.dtype, true);
 }
 
-static Operand along(Op &op, Tensor scale, int64_t dim) {
+Operand along(Op &op, Tensor scale, int64_t dim) {
   if (!scale)
     return {};
   bool isOne = scale.rank() == 0 || (scale.rank() == 1 && graph::asConstant(scale.dim(0)) == 1);

@@ -1,0 +1,560 @@
+// Operators with graphs inside: If, Loop, Scan. What is known while importing is decided there; the rest becomes regions.
+#include "Control.h"
+#include "Importer.h"
+
+using namespace mlir;
+using tenon::graph::Dims;
+
+namespace tenon::onnx_import {
+
+/// A loop of a known number of steps is written out up to this many nodes.
+static constexpr int64_t kMaxUnrolled = 512;
+
+namespace {
+/// A region in the making. It reads values of outside directly until `isolate` makes captures of them.
+class RegionBuilder {
+public:
+  explicit RegionBuilder(Op &op) : op(op), guard(op.b) {
+    block = new Block();
+    region.push_back(block);
+    op.b.setInsertionPointToStart(block);
+  }
+
+  Datum take(Type type, ScalarType dtype) {
+    return Datum{.tensor = Tensor{block->addArgument(type, op.loc), dtype}};
+  }
+  /// Ends the region with tensors.
+  void yield(ArrayRef<Tensor> results) {
+    SmallVector<Value> values;
+    for (const Tensor &result : results)
+      values.push_back(result.value);
+    graph::YieldOp::create(op.b, op.loc, values);
+  }
+
+  Region region;
+
+private:
+  Op &op;
+  OpBuilder::InsertionGuard guard;
+  Block *block;
+};
+} // namespace
+
+/// Whether `inner` is `region` or lies in it. Region::isAncestor does not take regions that no operation holds yet.
+static bool isWithin(Region *inner, Region &region) {
+  while (inner && inner != &region) {
+    Operation *parent = inner->getParentOp();
+    inner = parent ? parent->getParentRegion() : nullptr;
+  }
+  return inner;
+}
+
+/// Makes what the regions read of outside their last arguments; small constants are repeated inside.
+static SmallVector<Value> isolate(Op &op, ArrayRef<Region *> regions) {
+  llvm::SetVector<Value> captures;
+  auto forEachOutside = [&](Region &region, llvm::function_ref<void(OpOperand &)> body) {
+    region.walk([&](Operation *inner) {
+      for (OpOperand &operand : inner->getOpOperands())
+        if (!isWithin(operand.get().getParentRegion(), region))
+          body(operand);
+    });
+  };
+  for (Region *region : regions) {
+    llvm::DenseMap<Value, Value> copies;
+    SmallVector<OpOperand *> constants;
+    forEachOutside(*region, [&](OpOperand &operand) {
+      if (operand.get().getDefiningOp<graph::ConstantOp>())
+        constants.push_back(&operand);
+      else
+        captures.insert(operand.get());
+    });
+    OpBuilder inside(op.context());
+    inside.setInsertionPointToStart(&region->front());
+    for (OpOperand *operand : constants) {
+      Value &copy = copies[operand->get()];
+      if (!copy)
+        copy = inside.clone(*operand->get().getDefiningOp())->getResult(0);
+      operand->set(copy);
+    }
+  }
+  for (Region *region : regions) {
+    llvm::DenseMap<Value, Value> arguments;
+    for (Value value : captures)
+      arguments[value] = region->front().addArgument(value.getType(), op.loc);
+    forEachOutside(*region, [&](OpOperand &operand) { operand.set(arguments.lookup(operand.get())); });
+  }
+  op.importer.forgetConstants(); // values have other definitions now
+  return captures.takeVector();
+}
+
+static const onnx::GraphProto *readGraph(Op &op, StringRef name) {
+  const onnx::AttributeProto *attribute = op.attribute(name);
+  if (!attribute || !attribute->has_g()) {
+    (void)op.error("needs a graph '" + name + "'");
+    return nullptr;
+  }
+  return &attribute->g();
+}
+
+/// Whether a value of one element is known, and which it is.
+static std::optional<bool> knownBool(Op &op, const Datum &value) {
+  KnownRef known = value.isTensor() ? op.known(value) : nullptr;
+  if (!known || !known->isInteger() || known->size() != 1)
+    return std::nullopt;
+  std::optional<int64_t> number = graph::asConstant(known->ints[0]);
+  return number ? std::optional<bool>(*number != 0) : std::nullopt;
+}
+
+static Datum knownScalar(Op &op, ScalarType dtype, int64_t value) {
+  auto known = std::make_shared<Known>();
+  known->dtype = dtype;
+  known->ints.push_back(op.constant(value));
+  return Datum{.known = known};
+}
+
+/// A condition as tensor<i1>.
+static Tensor predicate(Op &op, Tensor value) { return op.reshape(op.convert(value, ScalarType::Bool), {}); }
+
+//===----------------------------------------------------------------------===//
+// If
+//===----------------------------------------------------------------------===//
+
+static LogicalResult convertIf(Op &op) {
+  const onnx::GraphProto *graphs[] = {readGraph(op, "then_branch"), readGraph(op, "else_branch")};
+  const Datum *condition = op.datum(0);
+  if (!graphs[0] || !graphs[1] || !condition)
+    return failure();
+  if (std::optional<bool> known = knownBool(op, *condition)) {
+    auto results = op.importer.importGraph(op, *graphs[*known ? 0 : 1], {});
+    return results ? op.finish(ArrayRef<Datum>(*results)) : failure();
+  }
+  Tensor chosen = predicate(op, op.tensor(0));
+  if (!chosen)
+    return failure();
+  Region regions[2];
+  std::optional<Tensors> given[2];
+  for (int i = 0; i < 2; ++i) {
+    RegionBuilder inside(op);
+    auto values = op.importer.importGraph(op, *graphs[i], {});
+    if (!values)
+      return failure();
+    given[i].emplace();
+    for (const Datum &value : *values) {
+      if (!value.isTensor())
+        return op.unsupported("with a sequence or an optional as its result, on a condition of run time");
+      given[i]->push_back(op.materialize(value));
+      if (!given[i]->back())
+        return failure();
+    }
+    if (i == 1) {
+      if (given[1]->size() != given[0]->size())
+        return op.error("has branches that give different results");
+      for (auto [l, r] : llvm::zip(*given[0], *given[1])) {
+        if (l.dtype != r.dtype)
+          return op.error("has branches that give " + nameOf(l.dtype) + " and " + nameOf(r.dtype));
+        if (l.value.getType() != r.value.getType())
+          return op.unsupported("with branches that give results of different sizes");
+      }
+    }
+    inside.yield(*given[i]);
+    regions[i].takeBody(inside.region);
+  }
+  SmallVector<Value> captures = isolate(op, {&regions[0], &regions[1]});
+  SmallVector<Type> types;
+  for (const Tensor &result : *given[0])
+    types.push_back(result.value.getType());
+  auto cond = graph::CondOp::create(op.b, op.loc, types, chosen.value, captures);
+  cond.getThenBody().takeBody(regions[0]);
+  cond.getElseBody().takeBody(regions[1]);
+  Tensors results;
+  for (auto [value, like] : llvm::zip(cond.getResults(), *given[0]))
+    results.push_back({value, like.dtype});
+  return op.finish(results);
+}
+
+//===----------------------------------------------------------------------===//
+// Scan
+//===----------------------------------------------------------------------===//
+
+std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor> xs, AffineExpr length, LoopBody body,
+                                 bool isReverse) {
+  Region region;
+  SmallVector<Type> types;
+  Tensors results;
+  {
+    RegionBuilder inside(op);
+    SmallVector<Datum> carried, slices;
+    for (const Tensor &x : carry)
+      carried.push_back(inside.take(x.value.getType(), x.dtype));
+    for (const Tensor &x : xs)
+      slices.push_back(inside.take(
+          graph::makeTensorType(ArrayRef(x.dims()).drop_front(), x.type().getElementType()), x.dtype));
+    std::optional<Tensors> given = body(carried, slices);
+    if (!given)
+      return std::nullopt;
+    for (auto [i, value] : llvm::enumerate(*given)) {
+      Dims sizes = value.dims();
+      if (i < carry.size()) {
+        if (value.rank() != carry[i].rank() || value.dtype != carry[i].dtype)
+          return (void)op.unsupported("with a carried value that changes its rank or type"), std::nullopt;
+        value = op.withDims(value, carry[i].dims());
+        if (!value)
+          return std::nullopt;
+        sizes = carry[i].dims();
+      } else {
+        sizes.insert(sizes.begin(), length);
+      }
+      types.push_back(graph::makeTensorType(sizes, value.type().getElementType()));
+      results.push_back(value);
+    }
+    inside.yield(*given);
+    region.takeBody(inside.region);
+  }
+  SmallVector<Value> captures = isolate(op, {&region}), starts, sliced;
+  for (const Tensor &x : carry)
+    starts.push_back(x.value);
+  for (const Tensor &x : xs)
+    sliced.push_back(x.value);
+  auto scan = graph::ScanOp::create(op.b, op.loc, types, starts, sliced, captures,
+                                    isReverse ? op.b.getUnitAttr() : UnitAttr());
+  scan.getBody().takeBody(region);
+  for (auto [result, value] : llvm::zip(results, scan.getResults()))
+    result.value = value;
+  return results;
+}
+
+std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor> xs,
+                                 llvm::function_ref<Tensors(ArrayRef<Tensor> carried, ArrayRef<Tensor> slices)> body,
+                                 bool isReverse) {
+  auto onTensors = [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) -> std::optional<Tensors> {
+    Tensors states, parts;
+    for (const Datum &value : carried)
+      states.push_back(value.tensor);
+    for (const Datum &value : slices)
+      parts.push_back(value.tensor);
+    Tensors results = body(states, parts);
+    bool isComplete = !op.isBad() && !results.empty() && llvm::all_of(results, [](const Tensor &t) { return bool(t); });
+    return isComplete ? std::optional(results) : std::nullopt;
+  };
+  return buildScan(op, carry, xs, xs[0].dim(0), onTensors, isReverse);
+}
+
+/// The graph's results as tensors.
+static std::optional<Tensors> importTensors(Op &op, const onnx::GraphProto &graph, ArrayRef<Datum> inputs) {
+  auto values = op.importer.importGraph(op, graph, inputs);
+  if (!values)
+    return std::nullopt;
+  Tensors results;
+  for (const Datum &value : *values) {
+    results.push_back(op.materialize(value));
+    if (!results.back())
+      return std::nullopt;
+  }
+  return results;
+}
+
+static std::optional<Tensors> scanOnce(Op &op, const onnx::GraphProto &graph, ArrayRef<Tensor> carry, ArrayRef<Tensor> xs) {
+  return buildScan(op, carry, xs, xs[0].dim(0), [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) {
+    SmallVector<Datum> inputs(carried);
+    llvm::append_range(inputs, slices);
+    return importTensors(op, graph, inputs);
+  });
+}
+
+/// Version 8 has a batch dimension in front of everything: one loop for each of its elements.
+static LogicalResult convertScan8(Op &op, const onnx::GraphProto &graph, int64_t numXs) {
+  int64_t numStates = static_cast<int64_t>(op.numInputs()) - 1 - numXs;
+  if (op.has(0))
+    return op.unsupported("with lengths of the sequences");
+  if (llvm::any_of(op.integerList("directions"), [](int64_t d) { return d != 0; }))
+    return op.unsupported("in reverse, of version 8");
+  Tensors inputs = op.tensors(1);
+  if (op.isBad() || numStates < 0 || numXs < 1)
+    return op.isBad() ? failure() : op.error("has too few inputs");
+  std::optional<int64_t> batch = graph::asConstant(inputs[0].dim(0));
+  if (!batch || *batch > 64)
+    return op.unsupported("of version 8 over a batch that is symbolic or large");
+  SmallVector<Tensors> parts;
+  for (int64_t i = 0; i < *batch; ++i) {
+    Tensors own;
+    for (const Tensor &input : inputs)
+      own.push_back(op.select(input, 0, op.constant(i)));
+    std::optional<Tensors> results =
+        scanOnce(op, graph, ArrayRef(own).take_front(numStates), ArrayRef(own).drop_front(numStates));
+    if (!results)
+      return failure();
+    parts.resize(results->size());
+    for (auto [part, result] : llvm::zip(parts, *results))
+      part.push_back(op.unsqueeze(result, 0));
+  }
+  Tensors results;
+  for (const Tensors &part : parts)
+    results.push_back(op.concat(part, 0));
+  return op.finish(results);
+}
+
+static LogicalResult convertScan(Op &op) {
+  const onnx::GraphProto *graph = readGraph(op, "body");
+  int64_t numXs = op.integer("num_scan_inputs");
+  if (!graph || op.isBad())
+    return failure();
+  if (op.version < 9)
+    return convertScan8(op, *graph, numXs);
+  int64_t numStates = static_cast<int64_t>(op.numInputs()) - numXs;
+  int64_t numStacks = static_cast<int64_t>(op.numOutputs()) - numStates;
+  if (numStates < 0 || numXs < 1 || numStacks < 0)
+    return op.error("has too few inputs or results");
+  Tensors inputs = op.tensors();
+  SmallVector<int64_t> axes = op.integersOf("scan_input_axes", numXs, 0),
+                       directions = op.integersOf("scan_input_directions", numXs, 0),
+                       stackAxes = op.integersOf("scan_output_axes", numStacks, 0),
+                       stackDirections = op.integersOf("scan_output_directions", numStacks, 0);
+  if (op.isBad())
+    return failure();
+  auto moveDim = [&](Tensor x, int64_t from, int64_t to) {
+    SmallVector<int64_t> order = upTo(x.rank());
+    order.erase(order.begin() + from);
+    order.insert(order.begin() + to, from);
+    return op.permute(x, order);
+  };
+  Tensors xs;
+  for (int64_t i = 0; i < numXs; ++i) {
+    Tensor x = inputs[numStates + i];
+    if (x.rank() == 0)
+      return op.error("scans a scalar");
+    x = moveDim(x, op.wrapDim(axes[i], x.rank()), 0);
+    xs.push_back(directions[i] ? op.reverse(x, {0}) : x);
+  }
+  if (op.isBad())
+    return failure();
+  std::optional<Tensors> results = scanOnce(op, *graph, ArrayRef(inputs).take_front(numStates), xs);
+  if (!results)
+    return failure();
+  for (int64_t i = 0; i < numStacks && numStates + i < static_cast<int64_t>(results->size()); ++i) {
+    Tensor &stack = (*results)[numStates + i];
+    if (stackDirections[i])
+      stack = op.reverse(stack, {0});
+    stack = moveDim(stack, 0, op.wrapDim(stackAxes[i], stack.rank()));
+  }
+  return op.finish(*results);
+}
+
+//===----------------------------------------------------------------------===//
+// Loop
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The parts of a Loop: trips, condition, carried values; results are carried values, then stacks.
+struct Loop {
+  const onnx::GraphProto *graph;
+  std::vector<Datum> carried;
+  int64_t numStacks;
+  AffineExpr trips; ///< null when it is known only when the model runs
+  bool hasTrips;
+  std::optional<bool> condition; ///< at the start; none when it is known only when the model runs
+};
+} // namespace
+
+/// Joins the slices of each step along a new dimension 0. Without steps the declared sizes tell the type.
+static Datum stack(Op &op, ArrayRef<Tensor> slices, const onnx::ValueInfoProto &declared) {
+  if (!slices.empty()) {
+    Tensors parts;
+    for (const Tensor &slice : slices)
+      parts.push_back(op.unsqueeze(slice, 0));
+    return Datum{.tensor = op.concat(parts, 0)};
+  }
+  std::optional<Dims> dims = op.importer.dimsOf(declared.type());
+  ScalarType dtype = toScalarType(declared.type().tensor_type().elem_type());
+  if (!dims || llvm::is_contained(*dims, AffineExpr()) || dtype == ScalarType::Unknown) {
+    (void)op.unsupported("without steps, with a stack of unknown sizes");
+    return {};
+  }
+  dims->insert(dims->begin(), op.constant(0));
+  return Datum{.tensor = op.full(*dims, dtype, 0)};
+}
+
+/// Writes the steps out one after the other. None when the condition turns out to be known only when the model runs.
+static LogicalResult unroll(Op &op, Loop &loop, int64_t trips) {
+  std::vector<Datum> carried = loop.carried;
+  SmallVector<Tensors> stacks(loop.numStacks);
+  for (int64_t i = 0; i < trips; ++i) {
+    std::vector<Datum> inputs{knownScalar(op, ScalarType::Long, i), knownScalar(op, ScalarType::Bool, 1)};
+    inputs.insert(inputs.end(), carried.begin(), carried.end());
+    auto results = op.importer.importGraph(op, *loop.graph, inputs);
+    if (!results)
+      return failure();
+    std::optional<bool> goesOn = knownBool(op, (*results)[0]);
+    if (!goesOn && i + 1 < trips)
+      return op.unsupported("with a condition that is known only when the model runs and values that change their sizes");
+    std::copy_n(results->begin() + 1, carried.size(), carried.begin());
+    for (int64_t k = 0; k < loop.numStacks; ++k) {
+      stacks[k].push_back(op.materialize((*results)[1 + carried.size() + k]));
+      if (!stacks[k].back())
+        return failure();
+    }
+    if (goesOn == false)
+      break;
+  }
+  for (int64_t k = 0; k < loop.numStacks; ++k) {
+    const onnx::ValueInfoProto &declared = loop.graph->output(1 + loop.carried.size() + k);
+    carried.push_back(stack(op, stacks[k], declared));
+    if (op.isBad())
+      return failure();
+  }
+  return op.finish(ArrayRef<Datum>(carried));
+}
+
+/// A loop of `length` steps. When that is what the declared stacks have, the condition is nothing new; when it is the number
+/// of trips, the condition must hold in every step.
+static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, AffineExpr length, bool mustGoOn) {
+  Tensor positions = op.generate(ScalarType::Long, ScalarType::Long, {length},
+                                 [&](Scalars &s, ValueRange) { return op.index(s, 0); });
+  auto results = buildScan(
+      op, carry, positions, length, [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) -> std::optional<Tensors> {
+        std::vector<Datum> inputs{slices[0], knownScalar(op, ScalarType::Bool, 1)};
+        inputs.insert(inputs.end(), carried.begin(), carried.end());
+        auto values = op.importer.importGraph(op, *loop.graph, inputs);
+        if (!values)
+          return std::nullopt;
+        if (mustGoOn && knownBool(op, (*values)[0]) != true)
+          return (void)op.unsupported("with stacked results whose number is known only when the model runs",
+                                      "declare the sizes of the results"),
+                 std::nullopt;
+        Tensors given;
+        for (const Datum &value : llvm::drop_begin(*values)) {
+          given.push_back(op.materialize(value));
+          if (!given.back())
+            return std::nullopt;
+        }
+        return given;
+      });
+  return results ? op.finish(*results) : failure();
+}
+
+/// For as long as the condition holds and trips are left.
+static LogicalResult loopAsWhile(Op &op, Loop &loop, ArrayRef<Tensor> values) {
+  Tensors carry{op.scalar(ScalarType::Long, 0),
+                loop.condition || !op.has(1) ? op.scalar(ScalarType::Bool, loop.condition.value_or(true))
+                                             : predicate(op, op.tensor(1))};
+  llvm::append_range(carry, values);
+  Tensor trips = loop.hasTrips ? op.reshape(op.convert(op.tensor(0), ScalarType::Long), {}) : Tensor();
+  if (op.isBad() || !carry[1])
+    return failure();
+  Region regions[2];
+  for (int i = 0; i < 2; ++i) {
+    RegionBuilder inside(op);
+    std::vector<Datum> inputs;
+    for (const Tensor &x : carry)
+      inputs.push_back(inside.take(x.value.getType(), x.dtype));
+    if (i == 0) {
+      Tensor goesOn = inputs[1].tensor;
+      if (trips)
+        goesOn = op.map(
+            ScalarType::Bool, ScalarType::Long, {Operand::raw(goesOn), inputs[0].tensor, trips},
+            [](Scalars &s, ValueRange v) { return s.both(v[0], s.compare(Compare::Lt, v[1], v[2])); }, ScalarType::Bool);
+      if (!goesOn)
+        return failure();
+      inside.yield(goesOn);
+    } else {
+      inputs[1] = knownScalar(op, ScalarType::Bool, 1);
+      Tensor next = op.unary(inputs[0].tensor, [](Scalars &s, Value v) { return s.add(v, s.integer(1)); });
+      std::optional<Tensors> given = importTensors(op, *loop.graph, inputs);
+      if (!given || given->size() + 1 < carry.size())
+        return failure();
+      given->resize(carry.size() - 1);
+      given->insert(given->begin(), next);
+      (*given)[1] = predicate(op, (*given)[1]);
+      for (auto [value, start] : llvm::zip(*given, carry)) {
+        if (!value)
+          return failure();
+        if (value.rank() != start.rank() || value.dtype != start.dtype)
+          return op.unsupported("with a carried value that changes its rank or type");
+        value = op.withDims(value, start.dims());
+        if (!value)
+          return failure();
+      }
+      inside.yield(*given);
+    }
+    regions[i].takeBody(inside.region);
+  }
+  SmallVector<Value> captures = isolate(op, {&regions[0], &regions[1]}), initial;
+  for (const Tensor &x : carry)
+    initial.push_back(x.value);
+  auto result = graph::WhileOp::create(op.b, op.loc, ValueRange(initial).getTypes(), initial, captures);
+  result.getCondition().takeBody(regions[0]);
+  result.getBody().takeBody(regions[1]);
+  Tensors results;
+  for (auto [value, start] : llvm::zip(result.getResults().drop_front(2), values))
+    results.push_back({value, start.dtype});
+  return op.finish(results);
+}
+
+/// Whether the body passes its condition through or gives a constant.
+static bool hasFixedCondition(const onnx::GraphProto &graph) {
+  StringRef name = graph.output_size() ? StringRef(graph.output(0).name()) : StringRef();
+  for (int i = graph.node_size() - 1; i >= 0; --i) {
+    const onnx::NodeProto &node = graph.node(i);
+    if (node.output_size() == 0 || name != node.output(0))
+      continue;
+    if (node.op_type() == "Constant")
+      return true;
+    if (node.input_size() != 1 || (node.op_type() != "Identity" && node.op_type() != "Cast"))
+      return false;
+    name = node.input(0);
+  }
+  return graph.input_size() > 1 && (name == graph.input(1).name() ||
+                                    llvm::any_of(graph.initializer(), [&](auto &t) { return name == t.name(); }));
+}
+
+static LogicalResult convertLoop(Op &op) {
+  Loop loop;
+  loop.graph = readGraph(op, "body");
+  if (!loop.graph)
+    return failure();
+  for (unsigned i = 2; i < op.numInputs(); ++i) {
+    const Datum *value = op.datum(i);
+    if (!value)
+      return failure();
+    loop.carried.push_back(*value);
+  }
+  int64_t numCarried = loop.carried.size();
+  loop.numStacks = loop.graph->output_size() - 1 - numCarried;
+  if (loop.numStacks < 0 || loop.graph->input_size() != numCarried + 2)
+    return op.error("has a body that does not fit its inputs");
+  loop.hasTrips = op.has(0);
+  if (std::optional<Dims> trips = op.sizes(0); trips && trips->size() == 1)
+    loop.trips = (*trips)[0];
+  loop.condition = op.has(1) ? knownBool(op, *op.datum(1)) : std::optional(true);
+  std::optional<int64_t> count = loop.trips ? graph::asConstant(loop.trips) : std::nullopt;
+  bool isEmpty = (count && *count <= 0) || loop.condition == false;
+  bool hasSequences = llvm::any_of(loop.carried, [](const Datum &value) { return !value.isTensor(); });
+  bool isShort = count && *count <= kMaxUnrolled && *count * std::max(loop.graph->node_size(), 1) <= kMaxUnrolled &&
+                 hasFixedCondition(*loop.graph);
+  if (isEmpty || (loop.condition && count && (isShort || hasSequences)))
+    return unroll(op, loop, isEmpty ? 0 : *count);
+  if (hasSequences)
+    return op.unsupported("over a sequence or an optional, with a number of steps that is known only when the model runs");
+  Tensors carry;
+  for (const Datum &value : loop.carried)
+    carry.push_back(op.materialize(value));
+  if (op.isBad() || llvm::any_of(carry, [](const Tensor &t) { return !t; }))
+    return failure();
+  if (loop.numStacks == 0)
+    return loopAsWhile(op, loop, carry);
+  // The number of steps is the stacks' first size, where the model says it.
+  for (int64_t k = 0; k < loop.numStacks; ++k)
+    if (std::optional<Dims> dims = op.declaredDims(numCarried + k); dims && !dims->empty() && (*dims)[0])
+      return loopAsScan(op, loop, carry, (*dims)[0], false);
+  if (loop.trips && loop.condition == true)
+    return loopAsScan(op, loop, carry, loop.trips, true);
+  return op.unsupported("with stacked results whose number is known only when the model runs",
+                        "declare the sizes of the results");
+}
+
+void populateControl(ConverterTable &t) {
+  t["If"] = convertIf;
+  t["Loop"] = convertLoop;
+  t["Scan"] = convertScan;
+}
+
+} // namespace tenon::onnx_import
