@@ -82,11 +82,34 @@ def resize_checks_declared_sizes():
     onnx.save(proto, model)
     want = F.interpolate(torch.from_numpy(x), size=(6, 9), mode="nearest-exact").numpy()
     check(model, ([x, good], [want]))
-    path, files = compile(model), [new_path(".npy"), new_path(".npy"), new_path(".npy")]
-    np.save(files[0], x)
-    np.save(files[1], np.array([1, 1, 6, 8]))
-    status, text = command("run", path, f"--input=@{files[0]}", f"--input=@{files[1]}", f"--output=@{files[2]}")
-    assert status != 0, "sizes that contradict the model were taken"
+    assert refuses(model, x, np.array([1, 1, 6, 8])), "sizes that contradict the model were taken"
+
+
+def refuses(model, *inputs):
+    """Whether a run ends with an error."""
+    files = [new_path(".npy") for _ in inputs]
+    for path, value in zip(files, inputs):
+        np.save(path, value)
+    status, text = command("run", compile(model), *[f"--input=@{path}" for path in files], f"--output=@{new_path('.npy')}")
+    return status != 0 and "declared" in text
+
+
+def shapes_are_checked():
+    """A shape that comes when the model runs agrees with what the model declares, or is refused."""
+    x, row = floats(2, 6), floats(1, 4)
+    reshape = make("Reshape", {"x": x, "s": np.zeros(2, int)}, {"x": x.shape, "s": [2]}, results=[(FLOAT, [3, 4])], opset=21)
+    check(reshape, *[([x, np.array(s)], [x.reshape(3, 4)]) for s in ([3, 4], [-1, 4], [3, -1])])
+    assert refuses(reshape, x, np.array([4, 3]))
+    expand = make("Expand", {"x": row, "s": np.zeros(2, int)}, {"x": row.shape, "s": [2]}, results=[(FLOAT, [3, 4])], opset=13)
+    check(expand, *[([row, np.array(s)], [np.broadcast_to(row, (3, 4))]) for s in ([3, 4], [3, 1])])
+    assert refuses(expand, row, np.array([2, 4]))
+    tile = make("Tile", {"x": row, "s": np.zeros(2, int)}, {"x": row.shape, "s": [2]}, results=[(FLOAT, [2, 12])], opset=13)
+    check(tile, ([row, np.array([2, 3])], [np.tile(row, (2, 3))]))
+    assert refuses(tile, row, np.array([2, 2]))
+    numbers = [np.array(v, np.float32) for v in (1, 4, 0.5)]
+    scan = make("Range", dict(zip("abc", numbers)), {"a": [], "b": [], "c": []}, results=[(FLOAT, [6])], opset=11)
+    check(scan, (numbers, [np.arange(1, 4, 0.5, dtype=np.float32)]))
+    assert refuses(scan, *numbers[:2], np.array(1, np.float32))
 
 
 def grid_sample(mode, padding, align):
@@ -229,7 +252,8 @@ CASES = [
     ("resize_linear_half", lambda: resize("linear", 0.5, "bilinear")),
     ("resize_corners", lambda: resize("linear", 3.0, "bilinear", "align_corners")),
     ("resize_cubic", lambda: resize("cubic", 2.0, "bicubic")),
-    *((f.__name__, f) for f in (resize_antialias, resize_checks_declared_sizes, conv_transpose, pools, found_sizes,
+    *((f.__name__, f) for f in (resize_antialias, resize_checks_declared_sizes, shapes_are_checked,
+                                conv_transpose, pools, found_sizes,
                                 suppression, scatters, orders, spectra, encoders)),
     *((f"grid_{m}_{p}_{a}", lambda m=m, p=p, a=a: grid_sample(m, p, a))
       for m, p, a in [("bilinear", "zeros", False), ("bilinear", "reflection", False), ("nearest", "border", True),

@@ -1,5 +1,5 @@
 // Operators that move elements: shapes, slices, joins, padding, repetition; and those that make tensors from sizes.
-#include "Op.h"
+#include "Sampling.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -14,12 +14,19 @@ static LogicalResult convertReshape(Op &op) {
   Tensor x = op.tensor(0);
   if (!x)
     return failure();
+  bool keepsZero = op.integer("allowzero", 0) != 0;
   std::optional<Dims> sizes = op.sizes(1);
   if (!sizes) {
     std::optional<Dims> declared = op.declaredDimsOr(0, "the shape, which is an input,");
+    if (declared)
+      claimShape(op, op.tensor(1), *declared, [&](Scalars &s, Value v, size_t d) {
+        Value size = op.sizeValue(s, (*declared)[d]), isOpen = s.compare(Compare::Eq, v, s.integer(-1));
+        if (!keepsZero && static_cast<int64_t>(d) < x.rank())
+          v = s.select(s.compare(Compare::Eq, v, s.integer(0)), op.sizeValue(s, x.dim(d)), v);
+        return s.select(isOpen, size, v);
+      });
     return declared ? op.finish(op.reshape(x, *declared)) : failure();
   }
-  bool keepsZero = op.integer("allowzero", 0) != 0;
   AffineExpr known = op.constant(1);
   int64_t open = -1;
   for (auto [i, size] : llvm::enumerate(*sizes)) {
@@ -367,8 +374,13 @@ static LogicalResult convertExpand(Op &op) {
   if (!x)
     return failure();
   std::optional<Dims> sizes = op.sizes(1);
-  if (!sizes)
+  if (!sizes) {
     sizes = op.declaredDimsOr(0, "the shape, which is an input,");
+    if (sizes)
+      claimShape(op, op.tensor(1), *sizes, [&](Scalars &s, Value v, size_t d) {
+        return s.select(s.compare(Compare::Eq, v, s.integer(1)), op.sizeValue(s, (*sizes)[d]), v);
+      });
+  }
   std::optional<Dims> dims = sizes ? op.broadcastDims({x.dims(), *sizes}) : std::nullopt;
   return dims ? op.finish(op.broadcast(x, *dims)) : failure();
 }
@@ -382,6 +394,9 @@ static LogicalResult convertTile(Op &op) {
     std::optional<Dims> dims = op.declaredDimsOr(0, "an input with the repetitions");
     if (!dims || dims->size() != static_cast<size_t>(x.rank()))
       return op.isBad() ? failure() : op.error("is declared with another rank");
+    claimShape(op, op.tensor(1), *dims, [own = x.dims(), &op](Scalars &s, Value v, size_t d) {
+      return s.mul(v, op.sizeValue(s, own[d]));
+    });
     for (int64_t d = 0; d < x.rank() && x; ++d)
       if (AffineExpr size = x.dim(d); size != (*dims)[d])
         x = readAt(op, x, d, (*dims)[d], {},
@@ -627,10 +642,12 @@ static LogicalResult convertConstant(Op &op) {
 
 static LogicalResult convertConstantOfShape(Op &op) {
   std::optional<Dims> sizes = op.sizes(0);
-  if (!sizes)
+  if (!sizes) {
     sizes = op.declaredDimsOr(0, "the shape, which is an input,");
-  if (!sizes)
-    return failure();
+    if (!sizes)
+      return failure();
+    claimShape(op, op.tensor(0), *sizes);
+  }
   auto *value = op.attribute("value");
   if (!value)
     return op.finish(op.full(*sizes, ScalarType::Float, 0));
@@ -656,6 +673,12 @@ static LogicalResult convertRange(Op &op) {
     if (!declared || declared->size() != 1)
       return op.isBad() ? failure() : op.error("is declared with another rank than 1");
     count = (*declared)[0];
+    claimSize(op, op.map(ScalarType::Long, ScalarType::Double, {scalarInput(op, 0), scalarInput(op, 1), scalarInput(op, 2)},
+                         [](Scalars &s, ValueRange v) {
+                           Value steps = s.make<math::CeilOp>(s.div(s.sub(v[1], v[0]), v[2]));
+                           return s.max(steps, s.number(0));
+                         }),
+              count);
   }
   ScalarType type = start.dtype;
   return op.finish(op.map(

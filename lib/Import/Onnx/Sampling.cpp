@@ -57,6 +57,18 @@ void claimSize(Op &op, Tensor value, AffineExpr size) {
   op.defineSize(op.reshape(op.convert(value, ScalarType::Long), {}), *known, *known, size, name);
 }
 
+void claimShape(Op &op, Tensor shape, ArrayRef<AffineExpr> dims,
+                llvm::function_ref<Value(Scalars &, Value, size_t)> read) {
+  std::optional<int64_t> count = shape && shape.rank() == 1 ? graph::asConstant(shape.dim(0)) : std::nullopt;
+  if (!count || *count > static_cast<int64_t>(dims.size()))
+    return;
+  for (int64_t k = 0; k < *count; ++k) {
+    size_t dim = dims.size() - *count + k;
+    Tensor number = op.select(op.convert(shape, ScalarType::Long), 0, op.constant(k));
+    claimSize(op, read ? op.unary(number, [&](Scalars &s, Value v) { return read(s, v, dim); }) : number, dims[dim]);
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // GridSample
 //===----------------------------------------------------------------------===//

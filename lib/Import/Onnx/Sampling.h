@@ -22,5 +22,10 @@ Operand scalarInput(Op &op, unsigned i);
 /// result is checked before it is relied on.
 void claimSize(Op &op, Tensor value, mlir::AffineExpr size);
 
+/// The same for each number of a shape that is an input, aligned with `dims` at the right. `read` tells which size a number
+/// stands for.
+void claimShape(Op &op, Tensor shape, llvm::ArrayRef<mlir::AffineExpr> dims,
+                llvm::function_ref<mlir::Value(Scalars &, mlir::Value number, size_t dim)> read = nullptr);
+
 } // namespace tenon::onnx_import
 #endif
