@@ -498,11 +498,20 @@ Tensor GraphBuilder::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSp
 // Indexing
 //===----------------------------------------------------------------------===//
 
+/// Index tensors as i64, unless they are of i32 or i64 already.
+static SmallVector<Operand> asIndices(GraphBuilder &builder, ArrayRef<Operand> indices) {
+  SmallVector<Operand> result(indices);
+  for (Operand &index : result)
+    if (index.tensor && index.tensor.dtype != ScalarType::Int && index.tensor.dtype != ScalarType::Long)
+      index.tensor = builder.convert(index.tensor, ScalarType::Long);
+  return result;
+}
+
 Tensor GraphBuilder::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coords, ArrayRef<AffineExpr> dims) {
   if (!data || bad)
     return {};
   SmallVector<Value> values;
-  SmallVector<AffineMap> maps = indexMaps(indices, dims, values);
+  SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), dims, values);
   if (bad)
     return {};
   auto type = graph::makeTensorType(dims, data.type().getElementType());
@@ -514,7 +523,7 @@ Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor des
   if (!updates || !dest || bad)
     return {};
   SmallVector<Value> values;
-  SmallVector<AffineMap> maps = indexMaps(indices, updates.dims(), values);
+  SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), updates.dims(), values);
   if (bad)
     return {};
   return {graph::ScatterOp::create(b, loc, dest.type(), updates.value, dest.value, values,

@@ -38,6 +38,8 @@ void populateGradients(ConverterTable &table);
 void populatePointwiseGradients(ConverterTable &table);
 void populateFound(ConverterTable &table);
 void populateFlex(ConverterTable &table);
+void populateDistance(ConverterTable &table);
+void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
 
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a
@@ -157,6 +159,9 @@ public:
   /// Coordinates of the true elements, a row each; null when `mask` is. Their number becomes the symbol that the
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
+
+  /// Seed and call number of the program's random numbers, of rank 0. Null, and reported, inside branches and loops.
+  std::pair<Tensor, Tensor> randomState();
 
   mlir::LogicalResult error(const llvm::Twine &text) override;
   using GraphBuilder::unsupported;

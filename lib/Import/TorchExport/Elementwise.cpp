@@ -469,20 +469,6 @@ void populateElementwise(ConverterTable &t) {
   for (StringRef name : {"aten.detach", "aten.alias", "aten.lift_fresh", "aten.lift", "aten.detach_",
                          "aten.resolve_conj", "aten.resolve_neg"})
     t[name] = [](Op &op) { return op.finishAlias("self"); };
-  t["aten.dropout"] = [](Op &op) {
-    if (op.flag("train", false) && op.number("p", 0.0) != 0)
-      return op.unsupported("in training mode", "export the model in eval mode");
-    return op.finishAlias("input");
-  };
-  t["aten.alpha_dropout"] = t["aten.feature_dropout"] = t["aten.feature_alpha_dropout"] = t["aten.dropout"];
-  t["aten.native_dropout"] = [](Op &op) {
-    if (op.flag("train", false) && op.number("p", 0.0) != 0)
-      return op.unsupported("in training mode", "export the model in eval mode");
-    Tensor x = op.tensor("input");
-    if (!x)
-      return failure();
-    return op.finish({x, op.full(x.dims(), ScalarType::Bool, 1)});
-  };
   t["aten.copy"] = convertCopy;
   t["aten.fill"] = convertFill;
   t["aten.zero"] = [](Op &op) {

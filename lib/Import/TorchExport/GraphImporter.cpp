@@ -35,6 +35,8 @@ const ConverterTable &converterTable() {
     populatePointwiseGradients(t);
     populateFound(t);
     populateFlex(t);
+    populateDistance(t);
+    populateRandom(t);
     return t;
   }();
   return table;

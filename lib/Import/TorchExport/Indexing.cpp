@@ -311,7 +311,11 @@ static LogicalResult convertMaskedScatter(Op &op) {
   Tensor x = op.tensor("self"), mask = op.tensor("mask"), source = op.tensor("source");
   if (op.isBad())
     return failure();
-  Dims dims = x.dims();
+  std::optional<Dims> common = op.broadcastDims({x.dims(), mask.dims()});
+  if (!common)
+    return failure();
+  Dims dims = *common;
+  x = op.broadcast(x, dims);
   Tensor flatMask = op.broadcast(op.convert(mask, ScalarType::Bool), dims);
   if (!flatMask)
     return failure();

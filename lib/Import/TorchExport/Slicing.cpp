@@ -349,7 +349,34 @@ static LogicalResult convertRepeat(Op &op) {
   return op.finish(op.reshape(op.broadcast(op.reshape(x, wide), full), merged));
 }
 
+/// Position i as often as `repeats[i]` says: it is the number of runs that end at or before each place.
+static Tensor repeatedPositions(Op &op, Tensor repeats, AffineExpr length) {
+  Tensor ends = op.cumulate(graph::ReduceKind::Sum, op.convert(repeats, ScalarType::Long), 0);
+  if (!ends)
+    return {};
+  Tensor isBehind = op.map(
+      ScalarType::Long, ScalarType::Long, {Operand(ends, {1})},
+      [&](Scalars &s, ValueRange v) { return s.compare(Compare::Le, v[0], op.index(s, 0)); }, ScalarType::Bool,
+      Dims{length, ends.dim(0)});
+  return op.reduce(graph::ReduceKind::Sum, isBehind, {1});
+}
+
+/// repeat_interleave(repeats), whose length is given or depends on data.
+static LogicalResult convertRepeatedPositions(Op &op) {
+  Tensor repeats = op.tensor("repeats");
+  if (!repeats)
+    return failure();
+  std::optional<Dims> dims = op.resultDims();
+  AffineExpr length = op.has("output_size") ? op.size("output_size") : dims ? (*dims)[0] : AffineExpr();
+  if (op.isBad() || !length)
+    return op.isBad() ? failure()
+                      : op.unsupported("with a length that depends on data", "pass output_size to repeat_interleave");
+  return op.finish(op.convert(repeatedPositions(op, repeats, length), op.resultDtype()));
+}
+
 static LogicalResult convertRepeatInterleave(Op &op) {
+  if (!op.has("self"))
+    return convertRepeatedPositions(op);
   Tensor x = op.tensor("self");
   if (!x || !op.node.arg("repeats").as<SymIntArg>())
     return op.isBad() ? failure() : op.unsupported("with a tensor of repetitions");
@@ -580,8 +607,10 @@ static LogicalResult convertUnfold(Op &op) {
   if (!x)
     return failure();
   int64_t dim = op.dim("dimension", x.rank()), size = op.integer("size"), step = op.integer("step");
-  if (op.isBad() || step < 1 || x.rank() == 0)
-    return op.isBad() ? failure() : op.error("needs a positive step and a dimension");
+  if (op.isBad() || step < 1)
+    return op.isBad() ? failure() : op.error("needs a positive step");
+  if (x.rank() == 0) // one window, of one element or none
+    return op.finish(op.slice(op.reshape(x, {op.constant(1)}), 0, op.constant(0), op.constant(size)));
   Dims dims = x.dims();
   dims[dim] = graph::normalize((dims[dim] - size).floorDiv(step) + 1);
   dims.push_back(op.constant(size));
