@@ -39,6 +39,7 @@ void populatePointwiseGradients(ConverterTable &table);
 void populateFound(ConverterTable &table);
 void populateFlex(ConverterTable &table);
 void populateDistance(ConverterTable &table);
+void populateLinearAlgebra(ConverterTable &table);
 void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
 

@@ -1,5 +1,6 @@
 // Sizes that depend on data: numbers read from tensors, positions of true elements, distinct values.
 #include "GraphImporter.h"
+#include "Reduction.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -145,8 +146,6 @@ static LogicalResult convertMaskedSelect(Op &op) {
   }
   return op.finish(op.gather(x, columns, coords, {positions.dim(0)}));
 }
-
-std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending);
 
 /// Distinct values: of the sorted elements, those that differ from the one before; or of the elements as they stand.
 static LogicalResult convertUnique(Op &op, bool isSorted) {

@@ -1,13 +1,12 @@
 // Random numbers: Philox4x32-10 of the element's position, the operator's number in the program, the call's number and the
 // seed. Nothing is carried from element to element, so results depend on neither threads nor order; docs/random.md.
 #include "GraphImporter.h"
+#include "Reduction.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
 
 namespace tenon::torch_export {
-
-std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending);
 
 namespace {
 /// The random bits of one element of `dims`, and numbers made of them in the type of `s`.
