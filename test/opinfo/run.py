@@ -182,7 +182,7 @@ def judge(folder):
     return "pass", ""
 
 
-def check(op, sample, folder):
+def check(op, sample, folder, only_export):
     """-> (status, message). What an earlier run left in `folder` is used again."""
     skipped = folder / "skipped"
     if skipped.exists():
@@ -194,7 +194,7 @@ def check(op, sample, folder):
         except Skip as skip:
             skipped.write_text(str(skip)[:200])
             return "skip", str(skip)[:200]
-    return judge(folder)
+    return ("skip", "exported") if only_export else judge(folder)
 
 
 def samples_of(op, dtype, limit):
@@ -209,7 +209,7 @@ def samples_of(op, dtype, limit):
 
 
 def work(task):
-    index, dtype, limit, corpus = task
+    index, dtype, limit, corpus, only_export = task
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
     warnings.simplefilter("ignore")
@@ -224,7 +224,8 @@ def work(task):
         for number, sample in samples:
             signal.alarm(4 * SECONDS)
             try:
-                status, message = check(op, sample, pathlib.Path(corpus or scratch) / f"{name}-{dtype}-{number}")
+                status, message = check(op, sample, pathlib.Path(corpus or scratch) / f"{name}-{dtype}-{number}",
+                                        only_export)
             except Exception as error:
                 status, message = "error", f"{type(error).__name__}: {error}"[:500]
             signal.alarm(0)
@@ -264,6 +265,7 @@ def main():
     parser.add_argument("--dtypes", default="float32,int64,bool")
     parser.add_argument("--samples", type=int, default=4, help="at most so many of each operator and type")
     parser.add_argument("--corpus", help="keep exported samples in this folder, and take those that are there")
+    parser.add_argument("--export", action="store_true", help="only fill --corpus")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", help="one JSON object a line")
     parser.add_argument("--report", help="print the summary of such a file, run nothing")
@@ -272,7 +274,7 @@ def main():
         return report([json.loads(line) for line in open(options.report)])
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
-    tasks = [(i, dtype, options.samples, options.corpus) for i, op in enumerate(op_db) for dtype in options.dtypes.split(",")
+    tasks = [(i, dtype, options.samples, options.corpus, options.export) for i, op in enumerate(op_db) for dtype in options.dtypes.split(",")
              if re.search(options.ops, op.name) and getattr(torch, dtype) in op.supported_dtypes("cpu")]
     rows, out = [], open(options.out, "w") if options.out else None
     with multiprocessing.get_context("fork").Pool(options.jobs, begin, maxtasksperchild=50) as pool:
