@@ -40,6 +40,8 @@ void populateFound(ConverterTable &table);
 void populateFlex(ConverterTable &table);
 void populateDistance(ConverterTable &table);
 void populateLinearAlgebra(ConverterTable &table);
+void populateSelection(ConverterTable &table);
+void populateSpecial(ConverterTable &table);
 void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
 

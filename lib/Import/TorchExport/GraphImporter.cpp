@@ -38,6 +38,8 @@ const ConverterTable &converterTable() {
     populateDistance(t);
     populateLinearAlgebra(t);
     populateRandom(t);
+    populateSelection(t);
+    populateSpecial(t);
     return t;
   }();
   return table;
