@@ -45,6 +45,11 @@ void populateSpecial(ConverterTable &table);
 void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
 
+/// Whether an argument is a number that comes from data and is no size; slices and elements at such places.
+bool isFromData(Op &op, llvm::StringRef name);
+mlir::LogicalResult convertFoundSlice(Op &op);
+mlir::LogicalResult convertFoundSelect(Op &op);
+
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a
 /// view cannot be written through.
 struct ViewFunctions {

@@ -444,6 +444,8 @@ static void populateBinary(ConverterTable &t) {
   t["aten.gt"] = t["aten.greater"] = comparison(Compare::Gt);
   t["aten.ge"] = t["aten.greater_equal"] = comparison(Compare::Ge);
   t["aten.pow"] = t["aten.float_power"] = convertPow;
+  t["aten.ldexp"] = binary(
+      [](Scalars &s, Value l, Value r) { return s.mul(l, s.make<math::PowFOp>(s.number(2), r)); });
   t["aten.heaviside"] = convertHeaviside;
 }
 

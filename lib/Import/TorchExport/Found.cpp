@@ -82,21 +82,25 @@ bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Te
   return true;
 }
 
-Tensor Op::nonzero(Tensor mask, unsigned of) {
-  if (!mask)
-    return {};
-  ImportState &state = importer.state;
+/// A symbol for a size that the operator finds: the first unknown one that the exporter recorded for result `of`, else one
+/// of its own. The largest size comes from the bound, the smallest is none: what the exporter assumes is not checked here.
+static AffineExpr declareSize(Op &op, unsigned of, AffineExpr bound) {
+  ImportState &state = op.importer.state;
   std::string name;
-  if (const TensorMeta *meta = resultMeta(of))
+  if (const TensorMeta *meta = op.resultMeta(of))
     for (const SymInt &size : meta->sizes)
       if (name.empty() && size.expr && size.expr->isSymbol() && !state.symbols.isDeclared(size.expr->name))
         name = size.expr->name;
   for (unsigned i = 0; name.empty() || state.symbols.isDeclared(name); ++i)
     name = "found" + std::to_string(i);
-  // The largest size comes from the bound, the smallest is none: what the exporter assumes is not checked here.
-  AffineExpr bound = graph::numElements(mask.value.getType());
   unsigned position = state.symbols.declareFound(name, 0, SizeSymbols::kMaxSize, bound);
-  AffineExpr count = getAffineSymbolExpr(position, context());
+  return getAffineSymbolExpr(position, op.context());
+}
+
+Tensor Op::nonzero(Tensor mask, unsigned of) {
+  if (!mask)
+    return {};
+  AffineExpr count = declareSize(*this, of, graph::numElements(mask.value.getType()));
   auto type = graph::makeTensorType({count, constant(mask.rank())}, b.getI64Type());
   auto found = graph::NonzeroOp::create(b, loc, type, RankedTensorType::get({}, b.getI64Type()), mask.value);
   graph::DefineSizeOp::create(b, loc, found.getCount(), graph::DimsAttr::get(context(), {count}));
@@ -196,6 +200,82 @@ static LogicalResult convertUnique(Op &op, bool isSorted) {
                         [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
   }
   return op.finish(results);
+}
+
+//===----------------------------------------------------------------------===//
+// Slices whose bounds come from data
+//===----------------------------------------------------------------------===//
+
+bool isFromData(Op &op, StringRef name) {
+  auto *sym = op.node.arg(name).getIf<SymIntArg>();
+  return sym && !sym->isStatic() && !op.importer.values.number(sym->name) && op.importer.values.has(sym->name);
+}
+
+static bool canCopy(Op &op) {
+  if (!op.importer.values.tracksViews)
+    return true;
+  (void)op.unsupported("at a place that depends on data, in a program that writes in place",
+                       "call run_decompositions() on the exported program");
+  return false;
+}
+
+/// x[..., start:end:step]: the elements are read at positions, and their number becomes a size.
+LogicalResult convertFoundSlice(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || x.rank() == 0 || !canCopy(op))
+    return op.isBad() ? failure() : op.error("slices a tensor of rank 0");
+  int64_t dim = op.dim("dim", x.rank(), 0), step = op.integer("step", 1);
+  Operand start = op.operandOr("start", Number::of(int64_t(0)));
+  Operand end = op.operandOr("end", Number::of(std::numeric_limits<int64_t>::max()));
+  if (op.isBad() || step < 1)
+    return op.isBad() ? failure() : op.error("has a step that is not positive");
+  AffineExpr n = x.dim(dim);
+  auto bound = [&](Operand value) {
+    return op.map(
+        ScalarType::Long, ScalarType::Long, {value},
+        [&](Scalars &s, ValueRange v) {
+          Value size = op.sizeValue(s, n), zero = s.integer(0);
+          Value at = s.select(s.compare(Compare::Lt, v[0], zero), s.add(v[0], size), v[0]);
+          return s.max(s.min(at, size), zero);
+        },
+        ScalarType::Unknown, Dims());
+  };
+  Tensor first = bound(start);
+  Tensor count = op.map(ScalarType::Long, ScalarType::Long, {first, bound(end)}, [&](Scalars &s, ValueRange v) {
+    Value length = s.max(s.sub(v[1], v[0]), s.integer(0));
+    return s.truncDiv(s.add(length, s.integer(step - 1)), s.integer(step));
+  });
+  if (!count)
+    return failure();
+  AffineExpr size = declareSize(op, 0, n);
+  graph::DefineSizeOp::create(op.b, op.loc, count.value, graph::DimsAttr::get(op.context(), {size}));
+  Tensor positions = op.map(
+      ScalarType::Long, ScalarType::Long, {first},
+      [&](Scalars &s, ValueRange v) { return s.add(v[0], s.mul(op.index(s, 0), s.integer(step))); },
+      ScalarType::Unknown, Dims{size});
+  Dims dims = x.dims();
+  dims[dim] = size;
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {Operand(positions, dim)}, coords, dims));
+}
+
+/// x[..., i]
+LogicalResult convertFoundSelect(Op &op) {
+  Tensor x = op.tensor("self");
+  Operand index = op.operand("index");
+  if (op.isBad() || x.rank() == 0 || !canCopy(op))
+    return op.isBad() ? failure() : op.error("selects from a tensor of rank 0");
+  int64_t dim = op.dim("dim", x.rank());
+  if (op.isBad() || !index.tensor)
+    return failure();
+  Dims dims = x.dims();
+  Tensor position = op.wrapIndices(op.reshape(op.convert(index.tensor, ScalarType::Long), {}), dims[dim]);
+  dims.erase(dims.begin() + dim);
+  SmallVector<int64_t> coords;
+  for (int64_t d = 0; d < x.rank(); ++d)
+    coords.push_back(d == dim ? -1 : d < dim ? d : d - 1);
+  return op.finish(op.gather(x, {Operand(position, SmallVector<int64_t>())}, coords, dims));
 }
 
 void populateFound(ConverterTable &t) {

@@ -65,6 +65,8 @@ static std::optional<SliceRange> readSlice(Op &op, Tensor x, std::optional<Dims>
 }
 
 static LogicalResult convertSlice(Op &op) {
+  if (isFromData(op, "start") || isFromData(op, "end"))
+    return convertFoundSlice(op);
   Tensor x = op.tensor("self");
   std::optional<Dims> recorded = op.resultDims();
   if (x && recorded && recorded->size() != static_cast<size_t>(x.rank()))
@@ -79,6 +81,8 @@ static AffineExpr readIndex(Op &op, StringRef name, AffineExpr size) {
 }
 
 static LogicalResult convertSelect(Op &op) {
+  if (isFromData(op, "index"))
+    return convertFoundSelect(op);
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
@@ -601,6 +605,28 @@ static LogicalResult convertPatches(Op &op, bool isToColumns) {
   return op.finish(isSingle ? op.squeeze(y, {0}) : y);
 }
 
+/// A diagonal written: its elements are the last dimension of the source.
+static LogicalResult convertDiagonalScatter(Op &op) {
+  Tensor x = op.tensor("self"), source = op.tensor("src");
+  if (op.isBad() || x.rank() < 2)
+    return op.isBad() ? failure() : op.error("needs a matrix");
+  int64_t rank = x.rank(), offset = op.integer("offset", 0), row = op.dim("dim1", rank, 0), column = op.dim("dim2", rank, 1);
+  if (op.isBad())
+    return failure();
+  auto positions = [&](int64_t from) {
+    return Operand(op.generate(ScalarType::Long, ScalarType::Long, {source.dim(rank - 2)},
+                               [&](Scalars &s, ValueRange) { return s.add(op.index(s, 0), s.integer(from)); }),
+                   ArrayRef<int64_t>{rank - 2});
+  };
+  SmallVector<int64_t> coords;
+  int64_t next = 0;
+  for (int64_t d = 0; d < rank; ++d)
+    coords.push_back(d == row ? -1 : d == column ? -2 : next++);
+  return op.finish(op.scatter(graph::ScatterKind::Set, op.convert(source, x.dtype), x,
+                              {positions(std::max<int64_t>(0, -offset)), positions(std::max<int64_t>(0, offset))},
+                              coords));
+}
+
 /// Windows of `size` along a dimension, `step` apart, as a new last dimension.
 static LogicalResult convertUnfold(Op &op) {
   Tensor x = op.tensor("self");
@@ -718,6 +744,7 @@ void populateSlicing(ConverterTable &t) {
   t["aten.roll"] = convertRoll;
   t["aten.diff"] = convertDiff;
   t["aten.diagonal"] = t["aten.diagonal_copy"] = t["aten.linalg_diagonal"] = convertDiagonal;
+  t["aten.diagonal_scatter"] = convertDiagonalScatter;
   t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
   t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;
 }
