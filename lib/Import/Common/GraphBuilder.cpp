@@ -399,8 +399,22 @@ Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr
                 element,
                 APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(element.getIntOrFloatBitWidth())))
           : TypedAttr();
-  if (!fill)
-    return unsupportedTensor("on elements of " + nameOf(x.dtype));
+  if (!fill) { // complex numbers: from parts, one dimension after the other
+    for (int64_t d = 0; d < x.rank(); ++d) {
+      Tensors parts;
+      for (AffineExpr size : {low[d], AffineExpr(), high[d]}) {
+        Dims part = x.dims();
+        if (size)
+          part[d] = size;
+        if (!size || graph::asConstant(size) != 0)
+          parts.push_back(size ? full(part, x.dtype, value) : x);
+      }
+      x = concat(parts, d);
+      if (!x)
+        return {};
+    }
+    return x;
+  }
   return {graph::PadOp::create(b, loc, graph::makeTensorType(dims, element), x.value,
                                graph::DimsAttr::get(context(), low), graph::DimsAttr::get(context(), high), fill),
           x.dtype};
