@@ -24,6 +24,16 @@ def positive(*batch, n=5):
 
 L = torch.linalg
 LOWER = torch.tril(regular(2, 3))
+
+def plain(function):
+    """With a tuple for a named one, which torch.export.save does not write."""
+    def call(*args):
+        result = function(*args)
+        return tuple(result) if isinstance(result, tuple) else result
+
+    return call
+
+
 CASES = {
     "lu_factor": (lambda a: L.lu_factor(a), (matrices(2, 5, 5),)),
     "lu_factor_wide": (lambda a: L.lu_factor(a), (matrices(3, 6),)),
@@ -105,7 +115,7 @@ class LinalgTest(unittest.TestCase):
             self.close(got, want)
 
 
-add_cases(LinalgTest, [(name, lambda f=f, args=args: check(Op(f), args, decompose=True, factor=20, scaled=True))
+add_cases(LinalgTest, [(name, lambda f=f, args=args: check(Op(plain(f)), args, decompose=True, factor=20, scaled=True))
                        for name, (f, args) in CASES.items()])
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ void Generator::input(Type element) {
   (void)function.insertArgument(
       number, typeOf(dims, element),
       b.getDictionaryAttr(b.getNamedAttr("graph.name", b.getStringAttr("x" + std::to_string(number)))), loc);
-  add(function.getArgument(number), true, 1);
+  add(function.getArgument(number), true, element.isInteger() ? 8 : 1);
 }
 
 /// A constant of the program: what contractions pack and what freezing folds.
@@ -400,6 +400,10 @@ OwningOpRef<ModuleOp> Generator::run() {
   b.setInsertionPointToStart(function.addEntryBlock());
   for (int64_t i = 2 + below(2); i > 0; --i)
     input(b.getF32Type());
+  if (chance(25))
+    input(b.getI64Type());
+  if (chance(10))
+    input(b.getF64Type());
   if (isSymbolic && !llvm::any_of(function.getArgumentTypes(),
                                   [](Type type) { return !cast<RankedTensorType>(type).hasStaticShape(); }))
     function->removeAttr("graph.symbols");
@@ -413,7 +417,9 @@ OwningOpRef<ModuleOp> Generator::run() {
                                    &Generator::contract, &Generator::contract,    &Generator::contract,
                                    &Generator::convolve, &Generator::pool,        &Generator::attention,
                                    &Generator::gather,   &Generator::scatter,     &Generator::compareAndSelect,
-                                   &Generator::cast,     &Generator::argReduce,   &Generator::sort};
+                                   &Generator::cast,     &Generator::argReduce,   &Generator::sort,
+                                   &Generator::integers, &Generator::integers,    &Generator::recur,
+                                   &Generator::branch,   &Generator::loop};
   for (unsigned number : recipe.steps) {
     stream(number + 1);
     (this->*steps[below(std::size(steps))])();

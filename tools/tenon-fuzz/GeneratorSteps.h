@@ -96,7 +96,12 @@ private:
   void gather();
   void scatter();
   void attention();
+  void integers();
+  void recur();
+  void branch();
+  void loop();
 
+  Value predicate(const Item &x, double bound);
   Value weight(const Dims &dims, double bound);
   Item scaled(const Item &x, double factor);
   using Body = llvm::function_ref<Value(OpBuilder &, ValueRange)>;

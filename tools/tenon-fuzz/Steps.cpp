@@ -290,4 +290,148 @@ void Generator::attention() {
   add(op, false, 1);
 }
 
+/// Arithmetic of i64 on two tensors of one shape, or on one and its own elements moved.
+void Generator::integers() {
+  const Item *found = pickIf([](const Item &x) { return x.element().isInteger(64); });
+  if (!found)
+    return;
+  Item x = *found;
+  const Item *other = pickIf([&](const Item &c) { return c.value.getType() == x.value.getType(); });
+  Item y = other ? *other : x;
+  int64_t kind = below(9), amount = 1 + below(7);
+  if (kind == 2 && x.bound * y.bound > 1e12)
+    kind = 0;
+  Value value = map(x.dims(), x.element(), {x.value, y.value}, {identity(x.rank()), identity(x.rank())},
+                    [&](OpBuilder &bb, ValueRange v) -> Value {
+                      Value n = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(amount));
+                      switch (kind) {
+                      case 0:
+                        return arith::AddIOp::create(bb, loc, v[0], v[1]);
+                      case 1:
+                        return arith::SubIOp::create(bb, loc, v[0], v[1]);
+                      case 2:
+                        return arith::MulIOp::create(bb, loc, v[0], v[1]);
+                      case 3:
+                        return arith::MaxSIOp::create(bb, loc, v[0], v[1]);
+                      case 4:
+                        return arith::DivSIOp::create(bb, loc, v[0], n);
+                      case 5:
+                        return arith::RemSIOp::create(bb, loc, v[0], n);
+                      case 6:
+                        return arith::XOrIOp::create(bb, loc, v[0], v[1]);
+                      case 7:
+                        return arith::ShRSIOp::create(bb, loc, v[0], n);
+                      default: {
+                        Value less = arith::CmpIOp::create(bb, loc, arith::CmpIPredicate::slt, v[0], v[1]);
+                        return arith::SelectOp::create(bb, loc, less, v[1], n);
+                      }
+                      }
+                    });
+  add(value, true, kind == 2 ? x.bound * y.bound : 2 * (x.bound + y.bound) + 8);
+}
+
+/// A recurrence over the first dimension: what is carried, and all of its steps.
+void Generator::recur() {
+  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() >= 1 && x.rank() <= 3; });
+  if (!found)
+    return;
+  Item x = *found;
+  Dims dims = x.dims(), slice(dims.begin() + 1, dims.end());
+  RankedTensorType type = typeOf(slice, x.element());
+  Value start = map(slice, x.element(), {}, {},
+                    [&](OpBuilder &bb, ValueRange) -> Value { return number(bb, x.element(), 0.25); });
+  auto scan = graph::ScanOp::create(b, loc, {type, x.type()}, ValueRange(start), ValueRange(x.value), ValueRange(),
+                                    chance(40) ? b.getUnitAttr() : UnitAttr());
+  Block &body = scan.getBody().emplaceBlock();
+  Value carried = body.addArgument(type, loc), element = body.addArgument(type, loc);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&body);
+    AffineMap read = identity(slice.size());
+    Value next = map(slice, x.element(), {carried, element}, {read, read}, [&](OpBuilder &bb, ValueRange v) -> Value {
+      Value half = arith::MulFOp::create(bb, loc, v[0], number(bb, x.element(), 0.5));
+      return arith::AddFOp::create(bb, loc, half, v[1]);
+    });
+    graph::YieldOp::create(b, loc, ValueRange{next, chance(50) ? next : carried});
+  }
+  add(scan.getResult(0), false, 2 * x.bound + 1);
+  add(scan.getResult(1), false, 2 * x.bound + 1);
+}
+
+/// Whether the largest element of an exact tensor is above a bound.
+Value Generator::predicate(const Item &x, double bound) {
+  SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
+  Value top = graph::ReduceOp::create(b, loc, typeOf({}, x.element()), graph::ReduceKind::Max, x.value, all);
+  return map({}, b.getI1Type(), top, identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
+    return arith::CmpFOp::create(bb, loc, arith::CmpFPredicate::OGT, v[0], number(bb, x.element(), bound));
+  });
+}
+
+/// One of two computations of one tensor.
+void Generator::branch() {
+  const Item *decides = pickIf([](const Item &x) { return x.isFloat() && x.isExact; });
+  const Item *found = pickFloat();
+  if (!decides || !found)
+    return;
+  Item x = *found;
+  Value condition = predicate(*decides, static_cast<double>(below(7) - 3) / 4);
+  auto cond = graph::CondOp::create(b, loc, x.value.getType(), condition, x.value);
+  for (Region *region : {&cond.getThenBody(), &cond.getElseBody()}) {
+    OpBuilder::InsertionGuard guard(b);
+    Block &block = region->emplaceBlock();
+    Value inside = block.addArgument(x.value.getType(), loc);
+    b.setInsertionPointToStart(&block);
+    Value result = inside;
+    if (chance(70))
+      result = map(x.dims(), x.element(), inside, identity(x.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
+        return arith::AddFOp::create(bb, loc, v[0], number(bb, x.element(), region == &cond.getThenBody() ? 1 : -2));
+      });
+    graph::YieldOp::create(b, loc, result);
+  }
+  add(cond.getResult(0), false, x.bound + 2);
+}
+
+/// A loop that counts in a tensor of i64 and changes another one at each step; without a step now and then.
+void Generator::loop() {
+  const Item *found = pickFloat();
+  if (!found)
+    return;
+  Item x = *found;
+  auto countType = typeOf({}, b.getI64Type());
+  int64_t first = below(4);
+  Value zero = map({}, b.getI64Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
+    return arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(first));
+  });
+  auto loop = graph::WhileOp::create(b, loc, TypeRange{countType, x.value.getType()}, ValueRange{zero, x.value},
+                                     ValueRange{x.value});
+  auto enter = [&](Region &region) -> Block & {
+    Block &block = region.emplaceBlock();
+    for (Type type : {Type(countType), x.value.getType(), x.value.getType()})
+      block.addArgument(type, loc);
+    b.setInsertionPointToStart(&block);
+    return block;
+  };
+  OpBuilder::InsertionGuard guard(b);
+  Block &condition = enter(loop.getCondition());
+  Value goesOn = map({}, b.getI1Type(), condition.getArgument(0), identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
+    Value limit = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(3));
+    return arith::CmpIOp::create(bb, loc, arith::CmpIPredicate::slt, v[0], limit);
+  });
+  graph::YieldOp::create(b, loc, goesOn);
+  Block &body = enter(loop.getBody());
+  Value next = map({}, b.getI64Type(), body.getArgument(0), identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
+    return arith::AddIOp::create(bb, loc, v[0], arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(1)));
+  });
+  AffineMap read = identity(x.rank());
+  Value changed = map(x.dims(), x.element(), {body.getArgument(1), body.getArgument(2)}, {read, read},
+                      [&](OpBuilder &bb, ValueRange v) -> Value {
+                        Value half = arith::MulFOp::create(bb, loc, v[0], number(bb, x.element(), 0.5));
+                        return arith::SubFOp::create(bb, loc, half, v[1]);
+                      });
+  graph::YieldOp::create(b, loc, ValueRange{next, changed});
+  b.setInsertionPointAfter(loop);
+  add(loop.getResult(0), true, 64);
+  add(loop.getResult(1), false, 2 * x.bound);
+}
+
 } // namespace tenon::fuzz

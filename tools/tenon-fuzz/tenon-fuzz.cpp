@@ -61,10 +61,15 @@ public:
 };
 } // namespace
 
-/// Multiples of 1/8 in [-1, 1]: comparing, sorting and truncating them has one right answer.
+/// Multiples of 1/8 in [-1, 1], integers in [-8, 8]: comparing, sorting and truncating them has one right answer.
 static interp::Tensor makeInput(RankedTensorType type, ArrayRef<int64_t> shape, uint64_t seed) {
   interp::Tensor tensor(type.getElementType(), shape);
   std::mt19937_64 random(seed);
+  if (tensor.form() == interp::Form::Int) {
+    for (int64_t &value : tensor.mut<int64_t>())
+      value = static_cast<int64_t>(random() % 17) - 8;
+    return tensor;
+  }
   for (double &value : tensor.mut<double>())
     value = (static_cast<double>(random() % 17) - 8) / 8;
   return tensor;

@@ -431,8 +431,8 @@ static LogicalResult convertEmbeddingBag(Op &op) {
   int64_t mode = op.integer("mode", 0), padding = op.integer("padding_idx", -1);
   if (op.isBad())
     return failure();
-  if (indices.rank() != 1 || offsets.rank() != 1 || padding >= 0)
-    return op.unsupported("with a padding index, or indices of a rank other than 1");
+  if (indices.rank() != 1 || offsets.rank() != 1)
+    return op.unsupported("with indices of a rank other than 1");
   AffineExpr count = indices.dim(0), bags = offsets.dim(0);
   if (op.flag("include_last_offset", false))
     bags = graph::normalize(bags - 1);
@@ -454,9 +454,21 @@ static LogicalResult convertEmbeddingBag(Op &op) {
   constexpr int64_t kMean = 1, kMax = 2;
   Dims shape{bags, table.dim(1)};
   ScatterKind kind = mode == kMax ? ScatterKind::Max : ScatterKind::Sum;
+  Tensor counted = op.full({count}, type, 1);
+  if (padding >= 0) { // such an index is not there
+    Tensor counts = op.map(
+        ScalarType::Bool, ScalarType::Long, {indices},
+        [&](Scalars &s, ValueRange v) { return s.compare(Compare::Ne, v[0], s.integer(padding)); }, ScalarType::Bool);
+    Operand isThere(counts, {0});
+    isThere.isRaw = true;
+    rows = op.map(type, type, {rows, isThere}, [&](Scalars &s, ValueRange v) {
+      return s.select(v[1], v[0], s.number(identityOf(kind, type)));
+    });
+    counted = op.convert(counts, type);
+  }
   Tensor start = op.full(shape, type, identityOf(kind, type));
   Tensor result = op.scatter(kind, rows, start, {Operand(bag, {0})}, {-1, 1});
-  Tensor size = op.scatter(ScatterKind::Sum, op.full({count}, type, 1), op.full({bags}, type, 0), {bag}, {-1});
+  Tensor size = op.scatter(ScatterKind::Sum, counted, op.full({bags}, type, 0), {bag}, {-1});
   if (mode != 0)
     result = op.map(type, type, {result, Operand(size, {0})}, [&](Scalars &s, ValueRange v) {
       if (mode == kMean)

@@ -152,15 +152,21 @@ static LogicalResult convertLuUnpack(Op &op) {
   return op.finish(results);
 }
 
-/// X with A X = B for A of these factors.
-static Tensor solveLu(Op &op, Tensor lu, Tensor order, Tensor b) {
-  return solveTriangular(op, lu, solveTriangular(op, lu, takeRows(op, b, order), false, true), true, false);
-}
-
 /// The order that undoes `order`.
 static Tensor inverseOrder(Op &op, Tensor order) {
   Tensor at = op.generate(kLong, kLong, order.dims(), [&](Scalars &s, ValueRange) { return op.index(s, 1); });
   return op.scatter(graph::ScatterKind::Set, at, op.full(order.dims(), kLong, 0), {Operand(order, {0, 1})}, {0, -1});
+}
+
+/// X with A X = B for A of these factors; with A^T = U^T L^T P, of A^T X = B.
+static Tensor solveLu(Op &op, Tensor lu, Tensor order, Tensor b, bool isTransposed = false) {
+  if (!lu || !order)
+    return {};
+  if (!isTransposed)
+    return solveTriangular(op, lu, solveTriangular(op, lu, takeRows(op, b, order), false, true), true, false);
+  Tensor t = transposed(op, lu);
+  Tensor x = solveTriangular(op, t, solveTriangular(op, t, b, false, false), true, true);
+  return takeRows(op, x, inverseOrder(op, order));
 }
 
 static LogicalResult convertLuSolve(Op &op) {
@@ -178,17 +184,10 @@ static LogicalResult convertLuSolve(Op &op) {
   Tensor order = orderOfPivots(op, fromPivots(op, batches, pivots), lu.dim(lu.rank() - 1));
   if (!order || !factors)
     return failure();
-  // X A = B is A^T X^T = B^T, and A^T = U^T L^T P.
+  // X A = B is A^T X^T = B^T.
   if (!isLeft)
     right = transposed(op, right);
-  Tensor x;
-  if (isAdjoint == isLeft) {
-    Tensor t = transposed(op, factors);
-    x = solveTriangular(op, t, solveTriangular(op, t, right, false, false), true, true);
-    x = takeRows(op, x, inverseOrder(op, order));
-  } else {
-    x = solveLu(op, factors, order, right);
-  }
+  Tensor x = solveLu(op, factors, order, right, isAdjoint == isLeft);
   return op.finish(batches.out(isLeft ? x : transposed(op, x), b.dtype));
 }
 
@@ -218,24 +217,20 @@ static LogicalResult convertSolve(Op &op) {
   std::optional<Dims> leading = op.broadcastDims({batchesOf(op, a).leading, batchesOf(op, right).leading});
   if (!leading)
     return failure();
-  Batches batches(op, *leading);
-  Tensor matrix = batches.matrix(a), columns = batches.matrix(right);
-  if (!isLeft && !isVector) {
-    matrix = transposed(op, matrix);
+  // Factored once for each matrix there is, whatever it meets.
+  Batches batches(op, *leading), own = batchesOf(op, a);
+  LuFactors f = factorLu(op, own.matrix(a));
+  Tensor lu = own.out(f.lu, kWork), order = own.out(f.order, kLong), columns = batches.matrix(right);
+  bool isTransposed = !isLeft && !isVector;
+  if (isTransposed)
     columns = transposed(op, columns);
-  }
-  LuFactors f = factorLu(op, matrix);
-  Tensor x = solveLu(op, f.lu, f.order, columns);
-  x = batches.out(!isLeft && !isVector ? transposed(op, x) : x, b.dtype);
+  Tensor x = solveLu(op, batches.in(lu, 2, kWork), batches.in(order, 1, kLong), columns, isTransposed);
+  x = batches.out(isTransposed ? transposed(op, x) : x, b.dtype);
   if (isVector && x)
     x = op.reshape(x, ArrayRef(x.dims()).drop_back());
   if (op.node.resultNames().size() == 1)
     return op.finish(x);
-  Batches own = batchesOf(op, a);
-  bool needsFactors = op.isUsed(1) || op.isUsed(2);
-  LuFactors factors = needsFactors ? factorLu(op, own.matrix(a)) : LuFactors();
-  return op.finish({x, needsFactors ? own.out(factors.lu, a.dtype) : Tensor(),
-                    needsFactors ? asPivots(op, own, factors.pivots) : Tensor(), singularity(op, batches, f.lu)});
+  return op.finish({x, op.convert(lu, a.dtype), asPivots(op, own, f.pivots), singularity(op, own, f.lu)});
 }
 
 /// det, slogdet: with the factors as further results.
@@ -372,7 +367,8 @@ static LogicalResult convertQr(Op &op) {
 }
 
 static LogicalResult convertSymmetric(Op &op) {
-  Tensor a = matrixArgument(op, "A");
+  bool isValues = op.node.op().starts_with("aten.linalg_eigvalsh");
+  Tensor a = matrixArgument(op, op.has("A") ? "A" : "self");
   if (op.isBad())
     return failure();
   Batches batches = batchesOf(op, a);
@@ -380,6 +376,8 @@ static LogicalResult convertSymmetric(Op &op) {
   if (op.string("UPLO", StringRef("L")).starts_with_insensitive("u"))
     matrix = transposed(op, matrix);
   auto [values, vectors] = solveSymmetric(op, matrix);
+  if (isValues)
+    return op.finish(batches.out(values, a.dtype));
   bool wantsVectors = op.flag("compute_v", true);
   return op.finish({batches.out(values, a.dtype),
                     wantsVectors ? batches.out(vectors, a.dtype) : op.full({op.constant(0)}, a.dtype, 0)});
@@ -390,8 +388,12 @@ static LogicalResult convertSvd(Op &op) {
   if (op.isBad())
     return failure();
   Batches batches = batchesOf(op, a);
-  SvdFactors f = factorSvd(op, batches.matrix(a), op.flag("full_matrices", false));
+  bool isComposite = op.node.op().starts_with("aten.linalg_svd");
+  bool isValues = op.node.op().starts_with("aten.linalg_svdvals");
+  SvdFactors f = factorSvd(op, batches.matrix(a), !isValues && op.flag("full_matrices", isComposite));
   Tensor none = op.full({op.constant(0)}, a.dtype, 0), values = batches.out(f.values, a.dtype);
+  if (isValues)
+    return op.finish(values);
   if (!op.flag("compute_uv", true))
     return op.finish({none, values, none});
   return op.finish({batches.out(f.u, a.dtype), values, batches.out(f.vh, a.dtype)});
@@ -444,8 +446,8 @@ void populateLinearAlgebra(ConverterTable &t) {
   t["aten.cholesky"] = t["aten.linalg_cholesky_ex"] = t["aten.linalg_cholesky"] = convertCholesky;
   t["aten.cholesky_solve"] = t["aten.cholesky_inverse"] = convertCholeskySolve;
   t["aten.linalg_qr"] = convertQr;
-  t["aten._linalg_eigh"] = t["aten.linalg_eigh"] = convertSymmetric;
-  t["aten._linalg_svd"] = t["aten.linalg_svd"] = convertSvd;
+  t["aten._linalg_eigh"] = t["aten.linalg_eigh"] = t["aten.linalg_eigvalsh"] = convertSymmetric;
+  t["aten._linalg_svd"] = t["aten.linalg_svd"] = t["aten.linalg_svdvals"] = convertSvd;
   t["aten.linalg_pinv"] = convertPseudoInverse;
 }
 

@@ -327,7 +327,7 @@ static LogicalResult convertRandomRelu(Op &op) {
       return s.select(s.compare(Compare::Le, v[0], s.number(0)), s.number((lower + upper) / 2), s.number(1));
     });
   Tensor y = op.map(x.dtype, x.dtype, {x, noise}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
-  return op.finish({y, noise});
+  return op.node.resultNames().size() == 1 ? op.finish(y) : op.finish({y, noise});
 }
 
 /// Positions drawn with the given weights. Without replacement: the largest of weight / exponential.
@@ -405,7 +405,7 @@ void populateRandom(ConverterTable &t) {
   t["aten.alpha_dropout"] = dropout(false, true);
   t["aten.feature_alpha_dropout"] = dropout(true, true);
   t["aten.native_dropout"] = convertNativeDropout;
-  t["aten.rrelu_with_noise_functional"] = convertRandomRelu;
+  t["aten.rrelu"] = t["aten.rrelu_with_noise_functional"] = convertRandomRelu;
   t["aten.multinomial"] = convertMultinomial;
 }
 
