@@ -59,6 +59,15 @@ CASES = {
     "zeta": (torch.special.zeta, (torch.tensor([[1.5], [2.0], [6.0], [1.0], [0.5]]), POSITIVE[:-1])),
     "erfcx": (torch.special.erfcx, (torch.tensor([-3.0, -1, 0, 1, 5, 24, 26, 300]),)),
 }
+# Operands that are constants of the program, not weights.
+CASES.update({
+    "matmul_constant": (lambda x: (x @ torch.tensor([[1.0, 2], [3, 4]]), torch.tensor([[0.5, -1], [2, 3]]).T @ x.T), (torch.randn(4, 2),)),
+    "matmul_splat": (lambda x: x @ torch.full((7, 300), 0.5), (X,)),
+    "conv_constant": (lambda x: (torch.nn.functional.conv1d(x, torch.tensor([[[1.0, 2, 1]], [[0, -1, 0]]])),
+                                 torch.nn.functional.conv1d(x, torch.ones(3, 1, 4), groups=1)), (torch.randn(2, 1, 9),)),
+    "attention_constant": (lambda q: torch.nn.functional.scaled_dot_product_attention(
+        q, torch.ones(1, 2, 3, 4), torch.arange(24.0).reshape(1, 2, 3, 4)), (torch.randn(1, 2, 5, 4),)),
+})
 GRID = torch.rand(2, 3, 4, 2) * 3 - 1.5
 for mode in ("bilinear", "nearest", "bicubic"):
     for padding in ("zeros", "border", "reflection"):
