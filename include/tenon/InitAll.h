@@ -37,6 +37,7 @@ inline void registerAllPasses() {
   registerConvertGraphToKernelPass();
   graph::registerGraphPasses();
   registerConvertKernelToPlanPass();
+  plan::registerGroupCallsPass();
   plan::registerAssignOffsetsPass();
   plan::registerVerifyMemoryPass();
   registerConvertPlanToRtPass();

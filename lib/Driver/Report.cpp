@@ -67,6 +67,14 @@ static std::string readLine(StringRef path, unsigned line) {
   return llvm::all_of(text, [](char c) { return llvm::isPrint(c) || c == '\t' || (c & 0x80); }) ? text.str() : "";
 }
 
+std::string describePlace(Location location) {
+  std::vector<std::string> names;
+  FileLineColLoc place = findPlace(location, names);
+  if (!place || place.getFilename().empty())
+    return names.empty() ? "" : names.front();
+  return place.getFilename().str() + ":" + std::to_string(place.getLine());
+}
+
 DiagnosticPrinter::DiagnosticPrinter(MLIRContext *context, std::string file, Progress *progress)
     : ScopedDiagnosticHandler(context), file(std::move(file)), progress(progress) {
   setHandler([this](Diagnostic &diagnostic) { print(diagnostic); });

@@ -46,6 +46,9 @@ private:
   unsigned errorCount = 0, unsupportedCount = 0;
 };
 
+/// "model.py:12" for a place in the user's code; empty when there is none.
+std::string describePlace(mlir::Location location);
+
 /// Columns padded to their widest cell; numbers to the right. The first row is the head.
 class Table {
 public:

@@ -156,6 +156,8 @@ LogicalResult Compilation::lower(Variant &variant) {
   OwningOpRef<ModuleOp> loops = ModuleOp::create(loc);
   if (failed(cpu::emitKernels(*variant.module, *loops, variant.cpu)))
     return failure();
+  if (options.onPlan)
+    return success(); // what the kernels need is known now
   if (failed(runPasses(*loops, [&](OpPassManager &pm) {
         cpu::buildKernelToLLVMPipeline(pm, variant.cpu.getHasFMA(), variant.cpu.getHasF16C());
       })))
@@ -329,6 +331,10 @@ LogicalResult Compilation::run() {
       }
       if (failed(status) || failed(verify(*variant.module)))
         return failure();
+    }
+    if (phase == Phase::Plan && options.onPlan) {
+      options.onPlan(*variants.front().module);
+      return success();
     }
     if (end(phase, *variants.front().module) || (phase == Phase::Plan && options.emit == EmitKind::MLIR))
       return writeIR(*variants.front().module);

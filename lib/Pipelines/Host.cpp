@@ -19,6 +19,7 @@ LogicalResult tenon::buildPlan(ModuleOp module, const WeightKeyFn &weightKey) {
     return failure();
   bool ok = true;
   for (auto func : module.getOps<plan::FuncOp>()) {
+    plan::groupCalls(func);
     plan::assignOffsets(func);
     ok &= succeeded(plan::verifyMemory(func));
   }

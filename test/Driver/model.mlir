@@ -8,6 +8,21 @@
 // RUN: tenon extract %s --kernel=contract -o %t.k.mlir && tenon verify %t.k.mlir | FileCheck %s --check-prefix=VERIFY
 // RUN: not tenon extract %s --kernel=nothing -o %t.k.mlir 2>&1 | FileCheck %s --check-prefix=NAMES
 
+// RUN: tenon check %s --symbol=batch=100 | FileCheck %s --check-prefix=CHECK
+// RUN: tenon check %s --symbol=batch=100 --json | FileCheck %s --check-prefix=JSON
+// RUN: not tenon check %s --symbol=batch=1000 2>&1 | FileCheck %s --check-prefix=RANGE
+// RUN: not tenon check %s --symbol=rows=1 2>&1 | FileCheck %s --check-prefix=SYMBOL
+
+// CHECK: everything in it is supported
+// CHECK-NEXT: file: a little over 512 B
+// CHECK-NEXT: entry 'main' at batch = 100: 1 kernels, 0.0064 million operations, 5.19 KiB read and written
+// JSON: "supported": true
+// JSON: "operations": 6400
+// JSON: "moved_bytes": 53
+// JSON: "slow": []
+// RANGE: tenon: error: {{.*}}--symbol=batch=1000 is not batch=SIZE with a size of 0 to 512
+// SYMBOL: tenon: error: {{.*}}--symbol=rows=1 names no size of the model: it has batch
+
 // RESULT: y: f32 [3, 4]  min 8, max 8, mean 8
 // INSPECT: x {{.*}}f32 {{.*}}[batch, 8]
 // INSPECT: size batch in [0, 512]

@@ -8,6 +8,7 @@ import tenon
 from harness import add_cases, assert_close, check, command, compile, eager, export, new_path, run, torch
 
 import torch.nn as nn
+from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 
@@ -123,6 +124,20 @@ class Unbounded(nn.Module):
         return torch.ones(k)
 
 
+class AssociativeScan(nn.Module):
+    """Exported as a tree of vmapped steps; the function reads a captured tensor and makes numbers of rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rate", torch.rand(13))
+
+    def forward(self, a, b):
+        affine = associative_scan(lambda l, r: (l[0] * r[0], l[1] * r[0] + r[1]), (a, b), 1, combine_mode="generic")
+        largest = associative_scan(lambda l, r: torch.maximum(l, r), b, 0, reverse=True, combine_mode="generic")
+        decayed = associative_scan(lambda l, r: l * self.rate + r, b[:1], 2, combine_mode="generic")
+        return *affine, largest, decayed
+
+
 X, Y = torch.randn(3, 8), torch.randn(3, 8)
 STEPS = [torch.tensor(n) for n in (0, 1, 2, 5)]
 CASES = [
@@ -138,6 +153,7 @@ CASES = [
     ("rows", lambda: check(Rows(), (torch.randn(9, 5), torch.rand(9) > 0.5),
                            others=[(torch.randn(9, 5), torch.arange(9) < n) for n in (0, 1, 9)])),
     ("unique", lambda: check(Unique(), (torch.randint(0, 5, (4, 6)),), others=[(torch.zeros(4, 6, dtype=torch.int64),)])),
+    ("associative_scan", lambda: check(AssociativeScan(), (torch.rand(3, 13, 4), torch.randn(3, 13, 4)))),
     ("taken", lambda: check(Taken(), (torch.randn(6, 2), torch.tensor(3)),
                             others=[(torch.randn(6, 2), torch.tensor(n)) for n in (0, 1, 6)])),
 ]

@@ -62,6 +62,7 @@ LAYOUT = {
     "select": lambda x: x[:, 1], "narrow": lambda x: x.narrow(2, 1, 3), "split": lambda x: x.split(2, 2),
     "chunk": lambda x: x.chunk(2, -1), "unbind": lambda x: x.unbind(1), "cat": lambda x: torch.cat([x, x * 2], 1),
     "stack": lambda x: torch.stack([x, -x], 1), "flip": lambda x: x.flip(1), "roll": lambda x: x.roll(1, 2),
+    "interleave_flip": lambda x: torch.stack([torch.cat([x[:1], x[1:] * 2]), x], 1).flatten(0, 1)[:3].flip(0),
     "pad": lambda x: F.pad(x, (1, 2, 0, 1)), "pad_value": lambda x: F.pad(x, (1, 1), value=3.0),
     "pad_reflect": lambda x: F.pad(x, (1, 2), mode="reflect"), "pad_replicate": lambda x: F.pad(x, (2, 1), mode="replicate"),
     "tril": lambda x: x.tril(), "triu": lambda x: x.triu(1), "diagonal": lambda x: x.diagonal(0, 1, 2),

@@ -83,9 +83,11 @@ static void addInspect(CLI::App &app, int &status) {
 }
 
 static void addCheck(CLI::App &app, int &status) {
-  auto *sub = app.add_subcommand("check", "List everything in a model that is not supported");
+  auto *sub = app.add_subcommand("check", "List everything in a model that is not supported or slow, and what it will need");
   auto c = std::make_shared<CheckCommand>();
   sub->add_option("model", c->model, "The model")->required();
+  sub->add_option("--symbol,--dim", c->symbols, "NAME=SIZE of a symbolic size, for the figures")->allow_extra_args(false);
+  sub->add_option("--threads", c->threads, "Threads of the compiler; 0: all");
   sub->add_flag("--json", c->json, "Print one JSON object");
   sub->callback([c, &status] { status = check(*c); });
 }

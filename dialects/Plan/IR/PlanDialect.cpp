@@ -175,6 +175,13 @@ LogicalResult CallOp::verify() {
   return success();
 }
 
+LogicalResult TogetherOp::verify() {
+  Block &body = getBody().front(); // (C1)
+  if (llvm::range_size(body) < 2 || !llvm::all_of(body, [](Operation &op) { return isa<CallOp>(op); }))
+    return emitOpError("needs two calls or more, and nothing else");
+  return success();
+}
+
 LogicalResult WhileOp::verify() {
   auto tests = getCondition().front().getOps<TestOp>(); // (C1)
   if (!llvm::hasSingleElement(tests) || !isa<TestOp>(getCondition().front().back()))

@@ -222,6 +222,21 @@ def Plan_CallOp : Plan_Op<"call", [AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
+def Plan_TogetherOp : Plan_Op<"together", [NoTerminator, SingleBlock, NoRegionArguments]> {
+  let summary = "Calls that may run at the same time, in any order.";
+  let description = [{
+    Buffers that they touch live across all of it.
+    ```mlir
+    plan.together { plan.call @k … plan.call @l … }
+    ```
+    Constraints:
+    * (C1) the body holds two calls or more, and nothing else.
+  }];
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
 def Plan_CopyOp : Plan_Op<"copy"> {
   let summary = "Copies bytes between buffers that do not overlap.";
   let description = [{

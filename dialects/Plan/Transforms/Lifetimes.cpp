@@ -4,6 +4,23 @@
 using namespace mlir;
 using namespace tenon::plan;
 
+void tenon::plan::addRoots(Value buffer, SmallVectorImpl<Value> &roots) {
+  Operation *op = buffer.getDefiningOp();
+  if (auto view = dyn_cast<ViewOp>(op))
+    return addRoots(view.getBuffer(), roots);
+  if (auto choose = dyn_cast<ChooseOp>(op)) {
+    addRoots(choose.getZero(), roots);
+    return addRoots(choose.getOther(), roots);
+  }
+  roots.push_back(buffer);
+}
+
+bool tenon::plan::isSameRoot(Value a, Value b) {
+  Operation *x = a.getDefiningOp(), *y = b.getDefiningOp();
+  return x == y ||
+         (x->getName() == y->getName() && !isa<AllocOp>(x) && x->getAttrDictionary() == y->getAttrDictionary());
+}
+
 SmallVector<Lifetime> tenon::plan::computeLifetimes(FuncOp func) {
   // Events: the number of an op, and of the last op inside it.
   DenseMap<Operation *, std::pair<int64_t, int64_t>> events;

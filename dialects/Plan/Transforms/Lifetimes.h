@@ -17,11 +17,19 @@ struct Lifetime {
 /// Lifetimes of all allocs of `func` in program order; allocs that nothing touches have first > last.
 llvm::SmallVector<Lifetime> computeLifetimes(FuncOp func);
 
+/// Appends the buffers that `buffer` is or lies in: inputs, outputs, states, weights and allocs.
+void addRoots(mlir::Value buffer, llvm::SmallVectorImpl<mlir::Value> &roots);
+/// Whether two roots are the same memory: two ops may name one, as the address of output 3 is the same each time.
+bool isSameRoot(mlir::Value a, mlir::Value b);
+
+/// Puts calls that read the same value and do not depend on each other into `plan.together`.
+void groupCalls(FuncOp func);
+
 /// Gives every alloc of `func` its place. Returns the arena's size when it is constant, else -1, and in `liveBytes`
 /// the most bytes that live at once (at the sizes the placement was chosen for).
 int64_t assignOffsets(FuncOp func, int64_t *liveBytes = nullptr);
 
-/// Reports every violation of (V1) to (V3).
+/// Reports every violation of (V1) to (V4).
 mlir::LogicalResult verifyMemory(FuncOp func);
 
 } // namespace tenon::plan

@@ -1,6 +1,28 @@
 // Passes on the plan dialect.
 include "mlir/Pass/PassBase.td"
 
+def GroupCallsPass : Pass<"tenon-plan-group-calls", "::mlir::ModuleOp"> {
+  let summary = "Lets siblings run at the same time.";
+  let description = [{
+    Why: a projection of few tiles leaves threads idle, and every run on the threads ends in a wait.
+
+    Requires: `plan.func`s whose buffers have no places yet.
+    Guarantees: calls that read one value, do not depend on each other and are together worth waking threads for are in
+    one `plan.together`; the others stay in their order.
+
+    ```mlir
+    plan.call @q ins(%x) outs(%0) …
+    plan.call @k ins(%x) outs(%1) …
+    // becomes
+    plan.together {
+      plan.call @q ins(%x) outs(%0) …
+      plan.call @k ins(%x) outs(%1) …
+    }
+    ```
+  }];
+  let dependentDialects = ["::tenon::plan::PlanDialect"];
+}
+
 def AssignOffsetsPass : Pass<"tenon-plan-assign-offsets", "::mlir::ModuleOp"> {
   let summary = "Gives every buffer of the arena its place.";
   let description = [{
@@ -31,7 +53,8 @@ def VerifyMemoryPass : Pass<"tenon-plan-verify", "::mlir::ModuleOp"> {
     Requires: `plan.func`s with places assigned.
     Guarantees: (V1) arena buffers that live together are disjoint: numerically when constant, else because one is in
     the other's transitive `below` set; (V2) what a call or copy writes overlaps nothing that it reads or else writes,
-    but for pairs in `alias` that are the same buffer; (V3) inputs and constants are never written.
+    but for pairs in `alias` that are the same buffer; (V3) inputs and constants are never written; (V4) what a call
+    of a `plan.together` writes, no other call of it touches.
 
     ```mlir
     plan.copy %0 to %0 bytes(4)   // error: overlaps

@@ -38,6 +38,8 @@ public:
         checkCopy(copy);
       else if (auto store = dyn_cast<StoreSizesOp>(op))
         checkWritable(op, store.getDest());
+      else if (auto together = dyn_cast<TogetherOp>(op))
+        checkTogether(together);
     });
     return success(ok);
   }
@@ -137,13 +139,6 @@ private:
     return {{buffer, {{getAffineConstantExpr(0, func.getContext()), bufferBytes(buffer)}}, {}}};
   }
 
-  /// Two ops may name one root: the address of output 3 is the same each time.
-  static bool sameRoot(Value a, Value b) {
-    Operation *x = a.getDefiningOp(), *y = b.getDefiningOp();
-    return x == y ||
-           (x->getName() == y->getName() && !isa<AllocOp>(x) && x->getAttrDictionary() == y->getAttrDictionary());
-  }
-
   bool isNeverNegative(AffineExpr expr) {
     // Loop counters are replaced by one more symbol each, of range [0, max].
     SmallVector<AffineExpr> dims;
@@ -157,7 +152,7 @@ private:
   }
 
   bool areDisjoint(const Extent &a, const Extent &b) {
-    if (!sameRoot(a.root, b.root))
+    if (!isSameRoot(a.root, b.root))
       return true;
     for (auto [condition, isZero] : a.path)
       for (auto [other, otherIsZero] : b.path)
@@ -189,7 +184,7 @@ private:
   bool areEqualOrDisjoint(Value a, Value b) {
     for (const Extent &x : extentsOf(a))
       for (const Extent &y : extentsOf(b))
-        if (!areDisjoint(x, y) && !(sameRoot(x.root, y.root) && x.parts.back().offset == y.parts.back().offset &&
+        if (!areDisjoint(x, y) && !(isSameRoot(x.root, y.root) && x.parts.back().offset == y.parts.back().offset &&
                                     x.parts.back().bytes == y.parts.back().bytes))
           return false;
     return true;
@@ -218,6 +213,21 @@ private:
     for (Value buffer : llvm::concat<Value>(llvm::to_vector(call.getInputs()), llvm::to_vector(call.getOutputs())))
       if (!areDisjoint(buffer, call.getScratch()))
         fail(call) << "call of " << call.getCalleeAttr() << " has operands in its scratch";
+  }
+
+  /// (V4)
+  void checkTogether(TogetherOp together) {
+    for (auto call : together.getBody().getOps<CallOp>()) {
+      SmallVector<Value> written(call.getOutputs());
+      if (call.getScratch())
+        written.push_back(call.getScratch());
+      for (auto other : together.getBody().getOps<CallOp>())
+        if (other != call)
+          for (Value buffer : other.getOperands())
+            if (!llvm::all_of(written, [&](Value out) { return areDisjoint(buffer, out); }))
+              fail(call) << "call of " << call.getCalleeAttr() << " writes what " << other.getCalleeAttr()
+                         << ", which runs at the same time, touches";
+    }
   }
 
   void checkCopy(CopyOp copy) {

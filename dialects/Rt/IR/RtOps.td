@@ -194,6 +194,24 @@ def Rt_ParallelOp : Rt_KernelOp<"parallel"> {
   }];
 }
 
+def Rt_TogetherOp : Rt_Op<"together", [AttrSizedOperandSegments]> {
+  let summary = "Runs several kernels on the session's threads at the same time, and waits.";
+  let description = [{
+    The grids stand one behind the other; `counts` says how many of the operands each kernel has. `scratch` is the number
+    of bytes that each worker needs.
+    ```mlir
+    rt.together [@k, @l](%0, %1, %0, %2) counts [2, 2] sites [0, 3] tiles(%n, %m) scratch %bytes
+        : (!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr)
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefArrayAttr:$kernels, Variadic<LLVM_AnyPointer>:$operands_, DenseI64ArrayAttr:$counts,
+                       DenseI32ArrayAttr:$sites, Variadic<I64>:$tiles, I64:$scratch);
+  let assemblyFormat = [{
+    $kernels `(` $operands_ `)` `counts` $counts `sites` $sites `tiles` `(` $tiles `)` `scratch` $scratch attr-dict
+    `:` `(` type($operands_) `)`
+  }];
+}
+
 def Rt_FailOp : Rt_Op<"fail"> {
   let summary = "Records a failure and returns from the function; `tn_rt_table.fail`.";
   let description = [{

@@ -28,9 +28,11 @@ int compile(const CompileCommand &command);
 
 struct CheckCommand {
   std::string model;
+  std::vector<std::string> symbols; ///< NAME=SIZE, for the figures
+  unsigned threads = 0;
   bool json = false;
 };
-/// Everything in a model that is not supported, at once.
+/// Everything in a model that is not supported, or makes it slow, at once; and what it will need.
 int check(const CheckCommand &command);
 
 /// What `run` and `bench` share.

@@ -33,6 +33,9 @@ struct CompileOptions {
   /// Called when a phase starts, with its share of the work done so far in 0..1.
   std::function<void(Phase, double)> progress;
   std::string producer = "tenon";
+  /// When set, it gets the planned module of the first target, and the compilation ends there: no machine code is made,
+  /// nothing is written.
+  std::function<void(mlir::ModuleOp)> onPlan = {};
 };
 
 struct CompileStatistics {

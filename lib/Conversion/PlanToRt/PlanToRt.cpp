@@ -291,6 +291,8 @@ private:
                                                   addresses.lookup(choose.getOther()));
     } else if (auto call = dyn_cast<plan::CallOp>(op)) {
       writeCall(call, math);
+    } else if (auto together = dyn_cast<plan::TogetherOp>(op)) {
+      writeTogether(together, math);
     } else if (auto copy = dyn_cast<plan::CopyOp>(op)) {
       rt::CopyOp::create(builder, loc, addresses.lookup(copy.getSource()), addresses.lookup(copy.getDest()),
                          eval(copy.getBytes()));
@@ -367,20 +369,60 @@ private:
     rt::FoundOp::create(builder, loc, define.getSymbol(), value);
   }
 
-  void writeCall(plan::CallOp call, Arithmetic &math) {
+  SmallVector<Value> operandsOf(plan::CallOp call) {
     SmallVector<Value> operands;
     for (Value buffer : llvm::concat<Value>(llvm::to_vector(call.getInputs()), llvm::to_vector(call.getOutputs())))
       operands.push_back(addresses.lookup(buffer));
-    auto callee = call.getCalleeAttr();
-    IntegerAttr site = call.getSiteAttr();
+    return operands;
+  }
+
+  void runHere(plan::CallOp call, Value tiles) {
+    Value scratch = call.getScratch() ? addresses.lookup(call.getScratch()) : nullAddress;
+    rt::RunOp::create(builder, loc, call.getCalleeAttr(), operandsOf(call), call.getSiteAttr(), tiles, scratch);
+  }
+
+  /// On the threads, unless all of it is too little for that.
+  void writeTogether(plan::TogetherOp together, Arithmetic &math) {
+    SmallVector<Attribute> kernels;
+    SmallVector<Value> operands, tiles;
+    SmallVector<int64_t> counts;
+    SmallVector<int32_t> sites;
+    Value scratch = math.constant(0);
+    AffineExpr work = builder.getAffineConstantExpr(0);
+    bool isKnown = true;
+    for (auto call : together.getBody().getOps<plan::CallOp>()) {
+      SmallVector<Value> own = operandsOf(call);
+      kernels.push_back(call.getCalleeAttr());
+      counts.push_back(own.size());
+      sites.push_back(call.getSite());
+      tiles.push_back(math.expr(call.getTiles().getValue()));
+      operands.append(own);
+      scratch = math.max(scratch, math.expr(call.getScratchBytes().getValue()));
+      isKnown &= call.getWork().has_value();
+      if (isKnown)
+        work = graph::normalize(work + call.getWork()->getValue());
+    }
+    auto runOnThreads = [&] {
+      rt::TogetherOp::create(builder, loc, builder.getArrayAttr(kernels), operands, counts, sites, tiles, scratch);
+    };
+    if (std::optional<int64_t> fixed = graph::asConstant(work); !isKnown || (fixed && *fixed >= plan::kParallelWork))
+      return runOnThreads();
+    Value isSmall = math.compare(arith::CmpIPredicate::slt, math.expr(work, counters), math.constant(plan::kParallelWork));
+    auto branch = scf::IfOp::create(builder, loc, isSmall, /*withElse=*/true);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&branch.getThenRegion().front());
+    for (auto [i, call] : llvm::enumerate(together.getBody().getOps<plan::CallOp>()))
+      runHere(call, tiles[i]);
+    builder.setInsertionPointToStart(&branch.getElseRegion().front());
+    runOnThreads();
+  }
+
+  void writeCall(plan::CallOp call, Arithmetic &math) {
     AffineExpr tilesExpr = call.getTiles().getValue();
     Value tiles = math.expr(tilesExpr);
-    auto runHere = [&] {
-      Value scratch = call.getScratch() ? addresses.lookup(call.getScratch()) : nullAddress;
-      rt::RunOp::create(builder, loc, callee, operands, site, tiles, scratch);
-    };
     auto runOnThreads = [&] {
-      rt::ParallelOp::create(builder, loc, callee, operands, site, tiles, math.expr(call.getScratchBytes().getValue()));
+      rt::ParallelOp::create(builder, loc, call.getCalleeAttr(), operandsOf(call), call.getSiteAttr(), tiles,
+                             math.expr(call.getScratchBytes().getValue()));
     };
     // What is known now decides now; the rest is decided by each call.
     std::optional<int64_t> fixedTiles = graph::asConstant(tilesExpr);
@@ -389,7 +431,7 @@ private:
     if (!canRunHere)
       return runOnThreads();
     if ((fixedTiles && *fixedTiles <= 1) || (fixedWork && *fixedWork < plan::kParallelWork))
-      return runHere();
+      return runHere(call, tiles);
     bool isBigEnough = !call.getWork() || fixedWork;
     if (fixedTiles && isBigEnough)
       return runOnThreads();
@@ -404,7 +446,7 @@ private:
     auto branch = scf::IfOp::create(builder, loc, isSmall, /*withElse=*/true);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(&branch.getThenRegion().front());
-    runHere();
+    runHere(call, tiles);
     builder.setInsertionPointToStart(&branch.getElseRegion().front());
     runOnThreads();
   }

@@ -62,7 +62,10 @@ private:
     return load(loc, builder.getI64Type(), slot(loc, symbols, index));
   }
   void leaveOnFailure(Operation *op, Value status);
-  Value writeSlots(Location loc, ValueRange operands, int32_t site);
+  void writeSlots(Location loc, int64_t first, ValueRange operands, int32_t site);
+  void callParallel(Operation *op, LLVM::LLVMFuncOp kernel, Value tiles, Value scratch);
+  int64_t slotsOf(int64_t operands) const { return operands + symbolCount + 1; }
+  void lowerTogether(rt::TogetherOp op);
   LogicalResult lower(Operation *op);
 };
 } // namespace
@@ -91,14 +94,93 @@ void FuncLowering::leaveOnFailure(Operation *op, Value status) {
                          std::make_pair(1u, 1000u));
 }
 
-Value FuncLowering::writeSlots(Location loc, ValueRange operands, int32_t site) {
+/// The arguments of a kernel, from slot `first` on.
+void FuncLowering::writeSlots(Location loc, int64_t first, ValueRange operands, int32_t site) {
   for (auto [i, operand] : llvm::enumerate(operands))
-    LLVM::StoreOp::create(builder, loc, operand, slot(loc, slots, i));
+    LLVM::StoreOp::create(builder, loc, operand, slot(loc, slots, first + i));
+  first += operands.size();
   for (int64_t s = 0; s < symbolCount; ++s)
-    LLVM::StoreOp::create(builder, loc, symbol(loc, s, llvm::is_contained(foundSymbols, s)),
-                          slot(loc, slots, operands.size() + s));
-  LLVM::StoreOp::create(builder, loc, i64(loc, site), slot(loc, slots, operands.size() + symbolCount));
-  return slots;
+    LLVM::StoreOp::create(builder, loc, symbol(loc, s, llvm::is_contained(foundSymbols, s)), slot(loc, slots, first + s));
+  LLVM::StoreOp::create(builder, loc, i64(loc, site), slot(loc, slots, first + symbolCount));
+}
+
+/// A kernel whose grid is that of several, one behind the other. Its first arguments are their numbers of tiles;
+/// `firstSlots` says where the arguments of each begin.
+static LLVM::LLVMFuncOp getTrampoline(ModuleOp module, ArrayAttr kernels, ArrayRef<int64_t> firstSlots) {
+  std::string name = "together";
+  for (auto [kernel, first] : llvm::zip(kernels.getAsRange<FlatSymbolRefAttr>(), firstSlots))
+    name += (".." + kernel.getValue() + "." + Twine(first)).str();
+  if (auto known = module.lookupSymbol<LLVM::LLVMFuncOp>(name))
+    return known;
+  SmallVector<LLVM::LLVMFuncOp> callees;
+  for (auto kernel : kernels.getAsRange<FlatSymbolRefAttr>())
+    callees.push_back(declareKernel(module, kernel.getValue()));
+  Location loc = module.getLoc();
+  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  auto func = LLVM::LLVMFuncOp::create(b, loc, name, callees.front().getFunctionType(), LLVM::Linkage::Internal);
+  func.setDsoLocal(true);
+  Block *block = func.addEntryBlock(b);
+  Value frame = block->getArgument(0), args = block->getArgument(1), begin = block->getArgument(2),
+        end = block->getArgument(3), scratch = block->getArgument(4);
+  Type i64 = b.getI64Type(), i32 = b.getI32Type(), pointer = args.getType();
+  b.setInsertionPointToStart(block);
+  Value done = LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(0));
+  Value base = LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(0));
+  Block *leave = b.createBlock(&func.getBody(), func.getBody().end(), {i32}, {loc});
+  LLVM::ReturnOp::create(b, loc, leave->getArgument(0));
+  b.setInsertionPointToEnd(block);
+  auto slot = [&](int64_t index) {
+    return LLVM::GEPOp::create(b, loc, pointer, i64, args, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+  };
+  for (auto [i, callee] : llvm::enumerate(callees)) {
+    Value next = LLVM::AddOp::create(b, loc, base, LLVM::LoadOp::create(b, loc, i64, slot(i)));
+    Value low = LLVM::SMaxOp::create(b, loc, begin, base), high = LLVM::SMinOp::create(b, loc, end, next);
+    Value hasTiles = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::slt, low, high);
+    Block *here = b.getInsertionBlock(), *run = b.createBlock(leave), *rest = b.createBlock(leave);
+    b.setInsertionPointToEnd(here);
+    LLVM::CondBrOp::create(b, loc, hasTiles, run, rest);
+    b.setInsertionPointToEnd(run);
+    Value status = LLVM::CallOp::create(b, loc, callee,
+                                        ValueRange{frame, slot(firstSlots[i]), LLVM::SubOp::create(b, loc, low, base),
+                                                   LLVM::SubOp::create(b, loc, high, base), scratch})
+                       .getResult();
+    Value failed = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, status, done);
+    LLVM::CondBrOp::create(b, loc, failed, leave, ValueRange{status}, rest, ValueRange{}, std::make_pair(1u, 1000u));
+    b.setInsertionPointToEnd(rest);
+    base = next;
+  }
+  LLVM::BrOp::create(b, loc, ValueRange{done}, leave);
+  return func;
+}
+
+void FuncLowering::lowerTogether(rt::TogetherOp op) {
+  Location loc = op.getLoc();
+  OperandRange operands = op.getOperands_();
+  SmallVector<int64_t> firstSlots;
+  int64_t next = op.getTiles().size();
+  for (auto [i, tiles] : llvm::enumerate(op.getTiles()))
+    LLVM::StoreOp::create(builder, loc, tiles, slot(loc, slots, i));
+  for (auto [count, site] : llvm::zip(op.getCounts(), op.getSites())) {
+    firstSlots.push_back(next);
+    writeSlots(loc, next, operands.take_front(count), site);
+    operands = operands.drop_front(count);
+    next += slotsOf(count);
+  }
+  Value sum = op.getTiles().front();
+  for (Value tiles : op.getTiles().drop_front())
+    sum = LLVM::AddOp::create(builder, loc, sum, tiles);
+  callParallel(op, getTrampoline(module, op.getKernels(), firstSlots), sum, op.getScratch());
+}
+
+/// Hands a kernel to the runtime's threads.
+void FuncLowering::callParallel(Operation *op, LLVM::LLVMFuncOp kernel, Value tiles, Value scratch) {
+  Location loc = op->getLoc();
+  Value address = LLVM::AddressOfOp::create(builder, loc, kernel);
+  Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "parallel"));
+  auto type = LLVM::LLVMFunctionType::get(builder.getI32Type(),
+                                          {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
+  auto call = LLVM::CallOp::create(builder, loc, type, ValueRange{callee, frame, address, slots, tiles, scratch});
+  leaveOnFailure(op, call.getResult());
 }
 
 LogicalResult FuncLowering::lower(Operation *op) {
@@ -147,20 +229,17 @@ LogicalResult FuncLowering::lower(Operation *op) {
     LLVM::StoreOp::create(builder, loc, value, fieldAddress(loc, AbiStruct::tn_frame, frame, "state_phase"));
     op->erase();
   } else if (auto run = dyn_cast<rt::RunOp>(op)) {
-    Value args = writeSlots(loc, run.getOperands_(), run.getSite());
+    writeSlots(loc, 0, run.getOperands_(), run.getSite());
     auto call = LLVM::CallOp::create(builder, loc, declareKernel(module, run.getKernel()),
-                                     ValueRange{frame, args, i64(loc, 0), run.getTiles(), run.getScratch()});
+                                     ValueRange{frame, slots, i64(loc, 0), run.getTiles(), run.getScratch()});
     leaveOnFailure(op, call.getResult());
     op->erase();
   } else if (auto parallel = dyn_cast<rt::ParallelOp>(op)) {
-    Value args = writeSlots(loc, parallel.getOperands_(), parallel.getSite());
-    Value kernel = LLVM::AddressOfOp::create(builder, loc, declareKernel(module, parallel.getKernel()));
-    Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "parallel"));
-    auto type = LLVM::LLVMFunctionType::get(builder.getI32Type(),
-                                            {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
-    auto call = LLVM::CallOp::create(
-        builder, loc, type, ValueRange{callee, frame, kernel, args, parallel.getTiles(), parallel.getScratch()});
-    leaveOnFailure(op, call.getResult());
+    writeSlots(loc, 0, parallel.getOperands_(), parallel.getSite());
+    callParallel(op, declareKernel(module, parallel.getKernel()), parallel.getTiles(), parallel.getScratch());
+    op->erase();
+  } else if (auto together = dyn_cast<rt::TogetherOp>(op)) {
+    lowerTogether(together);
     op->erase();
   } else if (auto fail = dyn_cast<rt::FailOp>(op)) {
     Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "fail"));
@@ -183,7 +262,13 @@ LogicalResult FuncLowering::run() {
   int64_t slotCount = 0;
   func.walk([&](Operation *op) {
     if (isa<rt::RunOp, rt::ParallelOp>(op))
-      slotCount = std::max<int64_t>(slotCount, op->getNumOperands() - 2 + symbolCount + 1);
+      slotCount = std::max(slotCount, slotsOf(op->getNumOperands() - 2));
+    if (auto together = dyn_cast<rt::TogetherOp>(op)) {
+      int64_t sum = together.getTiles().size();
+      for (int64_t count : together.getCounts())
+        sum += slotsOf(count);
+      slotCount = std::max(slotCount, sum);
+    }
   });
   if (slotCount * 8 > kMaxSlotBytes)
     return func.emitError() << "a kernel takes " << slotCount << " arguments and symbols but " << kMaxSlotBytes / 8

@@ -44,6 +44,8 @@ void populateSelection(ConverterTable &table);
 void populateSpecial(ConverterTable &table);
 void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
+/// Whether every element of the operator's result depends on the elements at its place alone.
+bool isElementwise(llvm::StringRef op);
 
 /// Whether an argument is a number that comes from data and is no size; slices and elements at such places.
 bool isFromData(Op &op, llvm::StringRef name);
@@ -77,9 +79,10 @@ public:
   /// Whether `name` was written to after it was bound.
   bool isWritten(llvm::StringRef name) const;
 
-  /// Values inside vmap: their dimensions are the levels of nesting, and more than the program shows.
-  void markBatched(llvm::StringRef name) { batched.insert(name); }
+  /// Values inside vmap: before the `own` dimensions that the program shows, they have one for each level of nesting.
+  void markBatched(llvm::StringRef name, int64_t own = 0) { batched[name] = own; }
   bool isBatched(llvm::StringRef name) const { return batched.contains(name); }
+  int64_t ownRank(llvm::StringRef name) const { return batched.lookup(name); }
 
   void bindNumber(llvm::StringRef name, Number number) { numbers[name] = number; }
   const Number *number(llvm::StringRef name) const;
@@ -95,7 +98,8 @@ private:
   };
   llvm::StringMap<Slot> slots;
   llvm::StringMap<Number> numbers;
-  llvm::StringSet<> poisoned, batched;
+  llvm::StringSet<> poisoned;
+  llvm::StringMap<int64_t> batched; ///< and how many dimensions of their own they have
 };
 
 class GraphImporter;
@@ -108,6 +112,7 @@ public:
   const Node &node;
   /// Inside vmap, where some operand has hidden dimensions (see Vmap.cpp), or a plain one of rank 1 or more was read.
   bool isBatched = false, readsPlain = false;
+  int64_t levels = 0; ///< of the nest, when `isBatched`
   bool isInPlace = false; ///< the trailing underscore of the operator's name was dropped
 
   //===--------------------------------------------------------------------===//
@@ -180,6 +185,7 @@ private:
   mlir::AffineExpr toExpr(const SymIntArg &arg, llvm::StringRef name);
   std::optional<Number> toNumber(const Argument &arg);
   mlir::FailureOr<Tensor> checkResult(Tensor tensor, unsigned i);
+  int64_t largestOwnRank();
   mlir::LogicalResult finishBatched(llvm::ArrayRef<Tensor> results);
   bool isAlias = false;
 };

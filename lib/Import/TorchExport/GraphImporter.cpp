@@ -73,6 +73,15 @@ const Convert *findConverter(StringRef op, bool &isInPlace) {
   return nullptr;
 }
 
+bool isElementwise(StringRef op) {
+  static const ConverterTable table = [] {
+    ConverterTable t;
+    populateElementwise(t);
+    return t;
+  }();
+  return table.contains(op) || table.contains(withoutOverload(op));
+}
+
 bool isDropped(StringRef op) {
   return op.starts_with("aten._assert_") || op.starts_with("aten.sym_constrain_range") ||
          op.starts_with("aten._assert_async") || op.starts_with("aten._functional_assert_async") ||

@@ -56,11 +56,34 @@ template <typename T> T Op::get(StringRef name, std::optional<T> byDefault, Stri
 
 Tensor Op::readValue(StringRef value) {
   Tensor result = importer.values.read(*this, value);
-  if (importer.values.isBatched(value))
-    isBatched = true;
-  else if (result && result.rank() > 0)
-    readsPlain = true;
+  if (!importer.values.isBatched(value)) {
+    readsPlain |= result && result.rank() > 0;
+    return result;
+  }
+  isBatched = true;
+  if (!result)
+    return result;
+  // Dimensions of size 1 before its own ones bring the levels of all operands to the same place.
+  int64_t own = importer.values.ownRank(value);
+  levels = result.rank() - own;
+  if (int64_t missing = isElementwise(node.op()) ? largestOwnRank() - own : 0; missing > 0) {
+    graph::Dims dims = result.dims();
+    dims.insert(dims.begin() + levels, missing, constant(1));
+    return reshape(result, dims);
+  }
   return result;
+}
+
+/// The most dimensions that an operand shows to the program.
+int64_t Op::largestOwnRank() {
+  int64_t largest = 0;
+  for (const NamedArgument &input : node.inputs)
+    if (std::optional<TensorArg> tensor = input.arg.as<TensorArg>()) {
+      Tensor value = importer.values.read(*this, tensor->name);
+      bool isHidden = importer.values.isBatched(tensor->name);
+      largest = std::max(largest, isHidden ? importer.values.ownRank(tensor->name) : value ? value.rank() : 0);
+    }
+  return largest;
 }
 
 Tensor Op::tensor(StringRef name) {
@@ -374,14 +397,16 @@ LogicalResult Op::finish(ArrayRef<Tensor> results) {
 }
 
 LogicalResult Op::finishBatched(ArrayRef<Tensor> results) {
-  if (isInPlace || results.size() != 1 || (readsPlain && !node.op().starts_with("aten.index.")))
+  bool isPointwise = isElementwise(node.op());
+  bool isIndexing = node.op().starts_with("aten.index.");
+  if (isInPlace || results.size() != 1 || (!isPointwise && (largestOwnRank() > 0) && !(isIndexing && readsPlain)))
     return unsupported("of this form inside vmap", "call run_decompositions() on the exported program");
   if (!results[0])
     return error("could not be converted");
   for (StringRef name : node.resultNames()) {
     importer.values.bind(name, results[0]);
     if (results[0].rank() > 0)
-      importer.values.markBatched(name);
+      importer.values.markBatched(name, isPointwise ? results[0].rank() - levels : 0);
   }
   return success();
 }

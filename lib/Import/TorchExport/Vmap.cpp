@@ -1,6 +1,8 @@
-// vmap inside an exported program: attention masks of transformers are written with it. A value inside N nested vmaps
-// has N dimensions, one per level, of size 1 where it does not depend on that level; then elementwise operators and
-// indexing need nothing special. That holds for values which are numbers to the program; others are unsupported.
+// vmap inside an exported program: attention masks of transformers are written with it, and so are associative scans. A
+// value inside N nested vmaps has N dimensions, one per level, of size 1 where it does not depend on that level, before
+// its own. Elementwise operators then need nothing special, once operands have equally many own dimensions, and neither
+// does indexing with values that are numbers to the program. Own dimensions inside more than one level, and other
+// operators on them, are unsupported.
 #include "GraphImporter.h"
 
 using namespace mlir;
@@ -53,13 +55,22 @@ static LogicalResult addBatchDim(Op &op) {
   std::optional<int64_t> level = readLevel(op, 2, depth);
   if (!level)
     return failure();
-  if (!x || op.isBatched || x.rank() != 1)
-    return op.unsupported("of tensors of more than one dimension inside vmap");
+  std::optional<int64_t> dim = op.node.arg(1).as<int64_t>();
+  if (!x || op.isBatched || x.rank() < 1 || (x.rank() > 1 && depth > 1) || !dim)
+    return op.unsupported("of tensors of more than one dimension inside nested vmaps");
+  SmallVector<int64_t> order = upTo(x.rank());
+  int64_t from = op.wrapDim(*dim, x.rank());
+  if (op.isBad())
+    return failure();
+  order.erase(order.begin() + from);
+  order.insert(order.begin(), from);
+  x = op.permute(x, order);
   Dims dims(depth, op.constant(1));
   dims[*level - 1] = x.dim(0);
+  llvm::append_range(dims, llvm::drop_begin(x.dims()));
   StringRef result = op.node.resultNames()[0];
   op.importer.values.bind(result, op.reshape(x, dims));
-  op.importer.values.markBatched(result);
+  op.importer.values.markBatched(result, x.rank() - 1);
   return success();
 }
 
@@ -68,8 +79,9 @@ static LogicalResult removeBatchDim(Op &op) {
   Tensor x = readBatched(op, depth);
   std::optional<int64_t> level = readLevel(op, 1, depth);
   std::optional<SymIntArg> size = op.node.arg(2).as<SymIntArg>();
-  if (!level || !x || x.rank() != depth || op.node.arg(3).as<int64_t>() != 0 || !size)
-    return op.isBad() ? failure() : op.unsupported("of tensors with dimensions of their own, or not to the front");
+  if (!level || !x || (x.rank() != depth && depth != 1) || op.node.arg(3).as<int64_t>() != 0 || !size)
+    return op.isBad() ? failure()
+                      : op.unsupported("of tensors with dimensions of their own from nested vmaps, or not to the front");
   Dims dims = x.dims();
   if (size->isStatic())
     dims[*level - 1] = op.constant(size->value);

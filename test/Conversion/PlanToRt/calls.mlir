@@ -35,3 +35,25 @@ plan.func @f attributes {symbols = [#graph.symbol<"n", 0, 9>]} {
   plan.call @either ins(%3) outs(%2) tiles(4) work(s0 * 1000) scratch_bytes(0)
   plan.copy %2 to %1 bytes(16)
 }
+
+// -----
+
+// The grids of siblings stand one behind the other.
+
+// LLVM-LABEL: llvm.func internal @g.run
+// LLVM: %[[F:.*]] = llvm.mlir.addressof @together..q.2..k.5
+// LLVM: llvm.call %{{.*}}(%{{.*}}, %[[F]], %{{.*}}) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64) -> i32
+// LLVM-LABEL: llvm.func internal @together..q.2..k.5(
+// LLVM: llvm.intr.smax
+// LLVM: llvm.intr.smin
+// LLVM: llvm.call @tn_kernel_q(
+// LLVM: llvm.call @tn_kernel_k(
+plan.func @g {
+  %0 = plan.input 0 bytes(64)
+  %1 = plan.output 0 bytes(64)
+  %2 = plan.output 1 bytes(64)
+  plan.together {
+    plan.call @q ins(%0) outs(%1) tiles(4) scratch_bytes(0)
+    plan.call @k ins(%0) outs(%2) tiles(1) scratch_bytes(64)
+  }
+}

@@ -134,3 +134,26 @@ plan.func @no_test {
   } exit {
   }
 }
+
+// -----
+
+// Calls that run together may not touch what one of them writes.
+plan.func @together {
+  %x = plan.input 0 bytes(4)
+  %o = plan.output 0 bytes(4)
+  %0 = plan.alloc 0 bytes(4) {offset = 0 : i64}
+  plan.together {
+    // expected-error @+1 {{call of @k writes what @l, which runs at the same time, touches}}
+    plan.call @k ins(%x) outs(%0) tiles(1) scratch_bytes(0)
+    plan.call @l ins(%0) outs(%o) tiles(1) scratch_bytes(0)
+  }
+}
+
+// -----
+
+plan.func @alone {
+  // expected-error @+1 {{'plan.together' op needs two calls or more, and nothing else}}
+  plan.together {
+    plan.call @k ins() outs() tiles(1) scratch_bytes(0)
+  }
+}

@@ -641,6 +641,9 @@ private:
         runCopy(copy);
       else if (auto call = dyn_cast<plan::CallOp>(op))
         runCall(call);
+      else if (auto together = dyn_cast<plan::TogetherOp>(op)) // any order must do: the other way round is one
+        for (Operation &call : llvm::reverse(together.getBody().front()))
+          runCall(cast<plan::CallOp>(call));
       else if (auto loop = dyn_cast<plan::LoopOp>(op)) {
         counters.push_back(0);
         for (int64_t i = 0, n = eval(loop.getCount()); i < n; ++i) {
@@ -727,6 +730,7 @@ static int testProgram(MLIRContext &context, uint64_t seed, bool mutate) {
   if (failed(convertKernelToPlan(*module)))
     return reportFailure(seed, program, "cannot be planned");
   auto func = *module->getOps<plan::FuncOp>().begin();
+  plan::groupCalls(func);
   plan::assignOffsets(func);
   if (failed(plan::verifyMemory(func)) || failed(verify(*module)))
     return reportFailure(seed, program, "plan is refused", *module);

@@ -133,6 +133,8 @@ public:
 
   /// Value at lane 0 of an index expression, as i64.
   mlir::Value index(mlir::AffineExpr expr);
+  bool mayBeNegative(mlir::AffineExpr expr);
+  mlir::Value divide(mlir::AffineExprKind kind, mlir::AffineExpr dividend, mlir::Value l, mlir::Value r);
   /// By how much the expression grows from lane to lane, when that is a constant.
   std::optional<int64_t> laneStride(mlir::AffineExpr expr);
   /// The expression's value: a scalar when it is the same in all lanes, else a vector of i64.

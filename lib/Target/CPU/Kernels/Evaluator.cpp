@@ -83,13 +83,50 @@ std::optional<int64_t> Evaluator::laneStride(AffineExpr expr) {
   case AffineExprKind::FloorDiv:
   case AffineExprKind::Mod:
     // A block of lanes that starts at a multiple of `lanes` does not cross a multiple of the divisor.
-    if (auto c = asConstant(binary.getRHS()); c && *r == 0 && *l == 1 && *c % lanes == 0 &&
-                                              alignOf(binary.getLHS()) % lanes == 0)
+    if (auto c = asConstant(binary.getRHS());
+        c && *r == 0 && *l == 1 && *c % lanes == 0 && alignOf(binary.getLHS()) % lanes == 0)
       return expr.getKind() == AffineExprKind::Mod ? 1 : 0;
     return std::nullopt;
   default:
     return std::nullopt;
   }
+}
+
+bool Evaluator::mayBeNegative(AffineExpr expr) {
+  bool hasMinus = false; // dimensions and sizes are not negative
+  expr.walk([&](AffineExpr part) {
+    auto constant = dyn_cast<AffineConstantExpr>(part);
+    hasMinus |= constant && constant.getValue() < 0;
+  });
+  return hasMinus && !simplifier().isBetween(expr, normalize(expr + 1));
+}
+
+/// Quotient or remainder, rounded down as in affine expressions. Unsigned division is faster and does where `l` is not
+/// negative.
+Value Evaluator::divide(AffineExprKind kind, AffineExpr dividend, Value l, Value r) {
+  bool isRemainder = kind == AffineExprKind::Mod;
+  bool isVector = isa<VectorType>(l.getType());
+  if (kind == AffineExprKind::CeilDiv && isVector) {
+    Value less = arith::SubIOp::create(e.b, e.loc, r, e.splat(e.i64(1), lanes));
+    l = arith::AddIOp::create(e.b, e.loc, l, less);
+  } else if (kind == AffineExprKind::CeilDiv) {
+    l = e.add(l, e.sub(r, e.i64(1)));
+  }
+  if (!mayBeNegative(dividend)) {
+    if (!isVector)
+      return isRemainder ? e.rem(l, r) : e.divFloor(l, r);
+    return isRemainder ? arith::RemUIOp::create(e.b, e.loc, l, r).getResult()
+                       : arith::DivUIOp::create(e.b, e.loc, l, r).getResult();
+  }
+  Value zero = e.i64(0);
+  if (isVector)
+    zero = e.splat(zero, lanes);
+  Value rest = arith::RemSIOp::create(e.b, e.loc, l, r);
+  Value isBelow = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, rest, zero);
+  if (isRemainder)
+    return arith::SelectOp::create(e.b, e.loc, isBelow, arith::AddIOp::create(e.b, e.loc, rest, r), rest);
+  Value quotient = arith::DivSIOp::create(e.b, e.loc, l, r);
+  return arith::AddIOp::create(e.b, e.loc, quotient, arith::ExtSIOp::create(e.b, e.loc, quotient.getType(), isBelow));
 }
 
 Value Evaluator::index(AffineExpr expr) {
@@ -113,14 +150,8 @@ Value Evaluator::index(AffineExpr expr) {
     case AffineExprKind::Mul:
       result = e.mul(l, r);
       break;
-    case AffineExprKind::Mod:
-      result = e.rem(l, r);
-      break;
-    case AffineExprKind::FloorDiv:
-      result = e.divFloor(l, r);
-      break;
     default:
-      result = e.divFloor(e.add(l, e.sub(r, e.i64(1))), r);
+      result = divide(expr.getKind(), binary.getLHS(), l, r);
     }
   }
   scopes.back().indices[expr] = result;
@@ -163,14 +194,8 @@ Value Evaluator::lanesOf(AffineExpr expr) {
     case AffineExprKind::Mul:
       result = arith::MulIOp::create(e.b, e.loc, l, r);
       break;
-    case AffineExprKind::Mod:
-      result = arith::RemUIOp::create(e.b, e.loc, l, r);
-      break;
-    case AffineExprKind::FloorDiv:
-      result = arith::DivUIOp::create(e.b, e.loc, l, r);
-      break;
     default:
-      result = arith::CeilDivUIOp::create(e.b, e.loc, l, r);
+      result = divide(expr.getKind(), binary.getLHS(), l, r);
     }
   }
   scopes.back().lanes[expr] = result;
@@ -486,8 +511,7 @@ Value Evaluator::computeInsertSlice(InsertSliceOp op, const Point &point) {
   AffineExpr zero = getAffineConstantExpr(0, op.getContext());
   Point inner;
   Value inside;
-  for (auto [index, offset, stride, count] :
-       llvm::zip(point, op.getOffsets().getExprs(), op.getStrides(), counts)) {
+  for (auto [index, offset, stride, count] : llvm::zip(point, op.getOffsets().getExprs(), op.getStrides(), counts)) {
     AffineExpr moved = normalize(index - offset);
     if (stride == 1) {
       inner.push_back(moved);
