@@ -3,7 +3,7 @@
 import unittest
 
 import numpy as np
-from harness import add_cases, check, compile, export, run, torch
+from harness import add_groups, compile, export, run, torch
 from test_ops import Op
 
 torch.manual_seed(3)
@@ -24,11 +24,6 @@ def positive(*batch, n=5):
 
 L = torch.linalg
 LOWER = torch.tril(regular(2, 3))
-
-def plain(function):
-    """Tensors in a plain tuple: torch.export.save does not write named ones."""
-    return lambda *args: tuple(torch.utils._pytree.tree_leaves(function(*args)))
-
 
 CASES = {
     "lu_factor": (lambda a: L.lu_factor(a), (matrices(2, 5, 5),)),
@@ -111,8 +106,7 @@ class LinalgTest(unittest.TestCase):
             self.close(got, want)
 
 
-add_cases(LinalgTest, [(name, lambda f=f, args=args: check(Op(plain(f)), args, decompose=True, factor=20, scaled=True))
-                       for name, (f, args) in CASES.items()])
+add_groups(LinalgTest, CASES, factor=20, scaled=True)
 
 if __name__ == "__main__":
     unittest.main()

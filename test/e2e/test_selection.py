@@ -2,8 +2,7 @@
 
 import unittest
 
-from harness import add_cases, assert_close, check, compile, eager, export, run, torch
-from test_ops import Op
+from harness import add_groups, assert_close, compile, eager, export, run, torch
 
 torch.manual_seed(5)
 NAN, INF = float("nan"), float("inf")
@@ -18,11 +17,6 @@ BOTH = torch.cat([SIGNED[1:], POSITIVE])
 def index_reduce(reduce, include):
     return lambda x, i, s: x.index_reduce(1, i, s, reduce, include_self=include)
 
-
-
-def plain(function):
-    """Tensors in a plain tuple: torch.export.save does not write named ones."""
-    return lambda *args: tuple(torch.utils._pytree.tree_leaves(function(*args)))
 
 
 CASES = {
@@ -96,8 +90,7 @@ class SelectionTest(unittest.TestCase):
             assert_close(run(path, (x, n)), eager(FirstRows(), (x, n)))
 
 
-add_cases(SelectionTest, [(name, lambda f=f, args=args: check(Op(plain(f)), args, decompose=True))
-                          for name, (f, args) in CASES.items()])
+add_groups(SelectionTest, CASES)
 
 if __name__ == "__main__":
     unittest.main()
