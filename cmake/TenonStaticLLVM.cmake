@@ -9,7 +9,7 @@ foreach(library ${tenon_mlir_libs} ${tenon_mlir_dialects} ${MLIR_AVAILABLE_LIBS}
   if(TARGET ${library})
     get_target_property(needs ${library} INTERFACE_LINK_LIBRARIES)
     if(needs)
-      list(REMOVE_ITEM needs LLVM MLIR)
+      list(REMOVE_ITEM needs LLVM MLIR "$<LINK_ONLY:LLVM>" "$<LINK_ONLY:MLIR>")
       set_property(TARGET ${library} PROPERTY INTERFACE_LINK_LIBRARIES "${needs}")
     endif()
   endif()
@@ -47,13 +47,17 @@ llvm_map_components_to_libnames(tenon_llvm_libs X86 Passes Target TargetParser M
 # Of MLIR what tenon's own libraries use; the linker leaves out what nothing refers to.
 set(tenon_mlir_used)
 foreach(library ${tenon_mlir_libs})
-  if(TARGET ${library} AND NOT library MATCHES "Test|CAPI|ExecutionEngine|Runner|Runtime|SPIRVSerial|OpenACC|OpenMP|ROCDLTarget|NVVMTarget|XeVM|Wasm|Python|Lsp|Query|Reduce|Bytecode.*Main")
+  if(NOT TARGET ${library})
+    continue()
+  endif()
+  get_target_property(type ${library} TYPE)
+  if(type STREQUAL "STATIC_LIBRARY" AND NOT library MATCHES "Test|CAPI|ExecutionEngine|Runner|Runtime|SPIRVSerial|OpenACC|OpenMP|ROCDLTarget|NVVMTarget|XeVM|Wasm|Python|Lsp|Query|Reduce|Bytecode.*Main")
     list(APPEND tenon_mlir_used ${library})
   endif()
 endforeach()
 
 function(tenon_link_static_llvm target)
   target_link_libraries(${target} PRIVATE ${tenon_mlir_used} lldELF lldCommon ${tenon_llvm_libs} TenonStaticLLVMStubs)
-  target_link_options(${target} PRIVATE -Wl,--as-needed -Wl,--gc-sections -Wl,--icf=safe -static-libstdc++ -static-libgcc
+  target_link_options(${target} PRIVATE -Wl,--as-needed -Wl,--gc-sections -static-libstdc++ -static-libgcc
     $<$<CONFIG:Release>:-Wl,--strip-all>)
 endfunction()

@@ -119,7 +119,8 @@ static tn_dtype_t dtypeOf(NpyType type) {
   return TN_DTYPE_NONE;
 }
 
-/// Whether an array of `type` may be taken for `dtype` bit for bit.
+/// Whether an array of `type` may be taken for `dtype` bit for bit. Every float may come as its bits, in the unsigned
+/// integer of its width: how one writes those that numpy does not know.
 static bool typeFits(NpyType type, tn_dtype_t dtype) {
   std::optional<NpyType> own = npyTypeFor(dtype);
   if (!own)
@@ -127,7 +128,8 @@ static bool typeFits(NpyType type, tn_dtype_t dtype) {
   if (*own == type)
     return true;
   bool isOurs = dtype == TN_BF16 || dtype >= TN_F8E4M3FN; // numpy does not know it
-  return isOurs && type.bytes == own->bytes && (type.kind == 'V' || type.kind == 'u');
+  bool isBits = type.kind == 'u' && (isOurs || own->kind == 'f');
+  return type.bytes == own->bytes && (isBits || (isOurs && type.kind == 'V'));
 }
 
 static llvm::Error checkBool(const NpyArray &array, const llvm::Twine &what) {

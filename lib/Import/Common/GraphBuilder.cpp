@@ -451,6 +451,27 @@ Tensor GraphBuilder::argReduce(graph::ReduceKind kind, Tensor x, int64_t dim) {
           ScalarType::Long};
 }
 
+std::pair<Tensor, Tensor> GraphBuilder::sort(Tensor x, int64_t dim, bool descending) {
+  if (!x)
+    return {};
+  if (x.rank() == 0)
+    return {x, scalar(ScalarType::Long, 0)};
+  // The op compares signed numbers.
+  bool flips = x.dtype == ScalarType::UInt64;
+  auto flip = [&](Tensor t) {
+    return map(t.dtype, t.dtype, {t}, [](Scalars &s, ValueRange v) {
+      return s.make<arith::XOrIOp>(v[0], s.integer(std::numeric_limits<int64_t>::min()));
+    });
+  };
+  Tensor wide = flips ? flip(x) : isUnsigned(x.dtype) ? convert(x, ScalarType::Long) : x;
+  if (!wide)
+    return {};
+  auto op = graph::SortOp::create(b, loc, wide.type(), graph::withElementType(wide.type(), b.getI64Type()), wide.value,
+                                  b.getI64IntegerAttr(dim), descending ? b.getUnitAttr() : UnitAttr());
+  Tensor values{op.getValues(), wide.dtype};
+  return {flips ? flip(values) : convert(values, x.dtype), {op.getIndices(), ScalarType::Long}};
+}
+
 Tensor GraphBuilder::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
   if (!x || x.rank() == 0)
     return x;
@@ -543,6 +564,85 @@ Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor des
   return {graph::ScatterOp::create(b, loc, dest.type(), updates.value, dest.value, values,
                                    b.getAffineMapArrayAttr(maps), coords, kind),
           dest.dtype};
+}
+
+std::string GraphBuilder::freeSymbol(StringRef name) const {
+  std::string free = name.str();
+  for (unsigned i = 0; free.empty() || symbols.isDeclared(free); ++i)
+    free = (name.empty() ? "found" : name.str() + ".") + std::to_string(i);
+  return free;
+}
+
+AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, AffineExpr bound, StringRef name) {
+  if (!value || bad)
+    return {};
+  unsigned position = symbols.declareFound(freeSymbol(name), min, max, bound);
+  AffineExpr expr = getAffineSymbolExpr(position, context());
+  graph::DefineSizeOp::create(b, loc, value.value, graph::DimsAttr::get(context(), {expr}));
+  return expr;
+}
+
+Tensor GraphBuilder::nonzero(Tensor mask, StringRef name) {
+  if (!mask || bad)
+    return {};
+  // The largest size comes from the bound, the smallest is none: what an exporter assumes is not checked here.
+  AffineExpr bound = graph::numElements(mask.value.getType());
+  unsigned position = symbols.declareFound(freeSymbol(name), 0, SizeRanges::kMaxSize, bound);
+  AffineExpr count = getAffineSymbolExpr(position, context());
+  auto type = graph::makeTensorType({count, constant(mask.rank())}, b.getI64Type());
+  auto found = graph::NonzeroOp::create(b, loc, type, RankedTensorType::get({}, b.getI64Type()), mask.value);
+  graph::DefineSizeOp::create(b, loc, found.getCount(), graph::DimsAttr::get(context(), {count}));
+  return {found.getPositions(), ScalarType::Long};
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+Tensors GraphBuilder::scan(ArrayRef<Tensor> carry, ArrayRef<Tensor> xs, ArrayRef<Tensor> captures, ScanStep step,
+                           bool isReverse) {
+  auto isNull = [](const Tensor &t) { return !t; };
+  if (bad || xs.empty() || llvm::any_of(carry, isNull) || llvm::any_of(xs, isNull) || llvm::any_of(captures, isNull))
+    return {};
+  auto valuesOf = [](ArrayRef<Tensor> tensors) {
+    SmallVector<Value> values;
+    for (const Tensor &t : tensors)
+      values.push_back(t.value);
+    return values;
+  };
+  // The body is built first, since it decides the types of the results.
+  auto body = std::make_unique<Region>();
+  Block *block = &body->emplaceBlock();
+  auto argument = [&](const Tensor &of, Type type) { return Tensor{block->addArgument(type, loc), of.dtype}; };
+  Tensors state, now, outside, next;
+  for (const Tensor &t : carry)
+    state.push_back(argument(t, t.type()));
+  for (const Tensor &t : xs)
+    now.push_back(argument(t, graph::makeTensorType(ArrayRef(t.dims()).drop_front(), t.type().getElementType())));
+  for (const Tensor &t : captures)
+    outside.push_back(argument(t, t.type()));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(block);
+    next = step(state, now, outside);
+    if (next.size() < carry.size() || llvm::any_of(next, isNull) || bad)
+      return {};
+    graph::YieldOp::create(b, loc, valuesOf(next));
+  }
+  SmallVector<Type> types;
+  for (auto [i, t] : llvm::enumerate(next)) {
+    Dims dims = t.dims();
+    if (i >= carry.size())
+      dims.insert(dims.begin(), xs[0].dim(0));
+    types.push_back(i < carry.size() ? Type(carry[i].type()) : graph::makeTensorType(dims, t.type().getElementType()));
+  }
+  auto op = graph::ScanOp::create(b, loc, types, valuesOf(carry), valuesOf(xs), valuesOf(captures),
+                                  isReverse ? b.getUnitAttr() : UnitAttr());
+  op.getBody().takeBody(*body);
+  Tensors results;
+  for (auto [t, value] : llvm::zip(next, op.getResults()))
+    results.push_back({value, t.dtype});
+  return results;
 }
 
 /// Whether a map gives positions that count from 0, such as an arange, or comes from bools.

@@ -138,6 +138,8 @@ public:
   /// Running combination along one dimension.
   Tensor cumulate(graph::ReduceKind kind, Tensor x, int64_t dim);
   Tensor argReduce(graph::ReduceKind kind, Tensor x, int64_t dim);
+  /// Values in order along `dim` and where they were; equal ones keep their order.
+  std::pair<Tensor, Tensor> sort(Tensor x, int64_t dim, bool descending);
   /// Sum of products, written as for einsum: contract(x, "mk", w, "nk", "mn"). Dimensions that only one operand has
   /// and the result lacks are summed first.
   Tensor contract(Tensor l, llvm::StringRef lSpec, Tensor r, llvm::StringRef rSpec, llvm::StringRef resultSpec);
@@ -146,10 +148,26 @@ public:
                 llvm::ArrayRef<mlir::AffineExpr> dims);
   Tensor scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, llvm::ArrayRef<Operand> indices,
                  llvm::ArrayRef<int64_t> coords);
+  /// Coordinates of the true elements, [n, rank]: n is a new symbol, called `name` when that is free.
+  Tensor nonzero(Tensor mask, llvm::StringRef name = "");
+  /// A number (i64 of rank 0) becomes a size: a new symbol. When it is not in min … max, or above `bound`, a call reports it.
+  mlir::AffineExpr defineSize(Tensor value, int64_t min, int64_t max, mlir::AffineExpr bound, llvm::StringRef name = "");
   /// i64 indices with negative ones counted from the end of a dimension of that size, unless they cannot be negative.
   Tensor wrapIndices(Tensor indices, mlir::AffineExpr size);
 
+  //===--------------------------------------------------------------------===//
+  // Loops
+  //===--------------------------------------------------------------------===//
+  using ScanStep = llvm::function_ref<Tensors(llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> now,
+                                              llvm::ArrayRef<Tensor> captures)>;
+  /// graph.scan: `step` gives the next carried values and then one slice for each stacked result. Gives the last carried
+  /// values and the stacks; nothing when something was reported.
+  Tensors scan(llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> xs, llvm::ArrayRef<Tensor> captures, ScanStep step,
+               bool isReverse = false);
+
 protected:
+  /// `name`, or a name with a number, that no symbol has.
+  std::string freeSymbol(llvm::StringRef name) const;
   llvm::SmallVector<mlir::AffineMap> indexMaps(llvm::ArrayRef<Operand> operands, llvm::ArrayRef<mlir::AffineExpr> dims,
                                                llvm::SmallVectorImpl<mlir::Value> &values);
   SizeRanges &symbols;

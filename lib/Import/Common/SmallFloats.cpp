@@ -100,8 +100,9 @@ Value Scalars::encodeSmallFloat(Value value, ScalarType to, bool saturates, Powe
   Value anchorBits = arith::BitcastOp::create(b, loc, b.getI32Type(), f.number(anchor));
   Value isSmall = f.compare(Compare::Lt, absolute, f.number(std::ldexp(1.0, 1 - format.bias)));
   Value code = i.select(isSmall, i.sub(sum, anchorBits), normal);
-  int nan = format.isUnsignedZero ? -1 : format.nan >= 0 ? 0x7f : format.largest;
-  int beyond = saturates ? format.largest : format.infinity >= 0 ? format.infinity : nan;
+  bool hasNan = format.isUnsignedZero || format.nan >= 0;
+  int nan = format.nan >= 0 ? 0x7f : -1;
+  int beyond = saturates || !hasNan ? format.largest : format.infinity >= 0 ? format.infinity : nan;
   Value isBeyond = i.compare(Compare::Gt, code, i.integer(format.largest));
   Value isNegative = i.compare(Compare::Lt, bits, i.integer(0));
   Value low = i.select(isBeyond, i.integer(beyond < 0 ? 0 : beyond), code);
@@ -112,7 +113,9 @@ Value Scalars::encodeSmallFloat(Value value, ScalarType to, bool saturates, Powe
       whole = i.select(isBeyond, i.integer(sign), whole);
     whole = i.select(f.isNan(value), i.integer(sign), whole);
   } else {
-    whole = i.select(f.isNan(value), i.integer(nan), whole);
+    // A format without a NaN gets a zero of the other sign, as in ml_dtypes.
+    Value none = hasNan ? i.integer(nan) : i.select(isNegative, i.integer(0), i.integer(sign));
+    whole = i.select(f.isNan(value), none, whole);
   }
   return asByte(whole);
 }

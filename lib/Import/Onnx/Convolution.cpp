@@ -1,5 +1,6 @@
 // Convolutions: graph.conv is channels last, so permutes stand around it; a later pass moves and cancels them.
 #include "Convolution.h"
+#include <numeric>
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -87,95 +88,202 @@ static LogicalResult convertConv(Op &op) {
 }
 
 //===----------------------------------------------------------------------===//
-// Pools
+// Transposed
 //===----------------------------------------------------------------------===//
 
-static LogicalResult convertGlobalPool(Op &op, bool isMax) {
-  Tensor x = op.tensor(0);
-  if (!x)
-    return failure();
-  if (x.rank() < 3)
-    return op.error("has an input of rank " + Twine(x.rank()));
-  SmallVector<int64_t> dims = llvm::to_vector(llvm::seq<int64_t>(2, x.rank()));
-  ScalarType type = x.dtype;
-  if (isMax)
-    return op.finish(op.reduceDims(graph::ReduceKind::Max, x, dims, true));
-  return op.finish(op.convert(op.mean(op.convert(x, computeType(type)), dims, true), type));
+/// [C, O / g, window…] as a filter [O, C / g, window…] of the convolution over the spread input.
+static Tensor transposedFilter(Op &op, Tensor filter, int64_t groups) {
+  Dims dims = filter.dims(), split = dims, merged = dims;
+  split[0] = dims[0].floorDiv(groups);
+  split.insert(split.begin(), op.constant(groups));
+  SmallVector<int64_t> order{0, 2, 1}, spatial;
+  for (int64_t d = 2; d < filter.rank(); ++d) {
+    order.push_back(d + 1);
+    spatial.push_back(d);
+  }
+  merged[0] = dims[1] * groups;
+  merged[1] = dims[0].floorDiv(groups);
+  return op.reverse(op.reshape(op.permute(op.reshape(filter, split), order), merged), spatial);
 }
 
-/// Max and average pools without the second result.
-static LogicalResult convertPool(Op &op, bool isMax) {
-  Tensor x = op.tensor(0);
-  if (!x)
+static LogicalResult convertConvTranspose(Op &op) {
+  Tensor x = op.tensor(0), filter = op.tensor(1), bias = op.optionalTensor(2);
+  if (op.isBad())
     return failure();
-  int64_t spatial = x.rank() - 2;
-  if (spatial < 1)
-    return op.error("has an input of rank " + Twine(x.rank()));
-  SmallVector<int64_t> window = op.integersOf("kernel_shape", spatial, 0), strides = op.integersOf("strides", spatial, 1),
-                       dilations = op.integersOf("dilations", spatial, 1);
+  int64_t spatial = filter.rank() - 2, groups = op.integer("group", 1);
+  if (spatial < 1 || x.rank() != filter.rank())
+    return op.error("has an input and a filter of ranks " + Twine(x.rank()) + " and " + Twine(filter.rank()));
+  SmallVector<int64_t> window, strides = op.integersOf("strides", spatial, 1),
+                               dilations = op.integersOf("dilations", spatial, 1),
+                               extra = op.integersOf("output_padding", spatial, 0), pads = op.integersOf("pads", 2 * spatial, 0),
+                               wanted = op.integerList("output_shape");
+  for (AffineExpr size : ArrayRef(filter.dims()).drop_front(2))
+    window.push_back(graph::asConstant(size).value_or(0));
   auto isPositive = [](int64_t v) { return v > 0; };
   if (op.isBad())
     return failure();
   if (!llvm::all_of(window, isPositive) || !llvm::all_of(strides, isPositive) || !llvm::all_of(dilations, isPositive))
-    return op.error("has a window, stride or dilation that is not positive");
-  if (op.integer("ceil_mode", 0) != 0)
-    return op.unsupported("with ceil_mode");
-  if (op.isUsed(1))
-    return op.unsupported("with positions as the second result");
-  std::optional<Padding> padding = readPadding(op, x, window, strides, dilations);
-  if (!padding)
-    return failure();
-  bool countsPadding = op.integer("count_include_pad", 0) != 0;
-  SmallVector<int64_t> w{1}, s{1}, low{0}, d{1};
-  w.append(window), s.append(strides), low.append(padding->low), d.append(dilations);
-  w.push_back(1), s.push_back(1), low.push_back(0), d.push_back(1);
+    return op.unsupported("with a window, stride or dilation that is symbolic or not positive");
+  std::optional<int64_t> channels = graph::asConstant(x.dim(1)), own = graph::asConstant(filter.dim(0)),
+                         each = graph::asConstant(filter.dim(1));
+  if (!channels || !own || !each || groups < 1 || *channels != *own || *channels % groups != 0)
+    return op.error("has an input and a filter whose channels do not fit " + Twine(groups) + " groups");
+  std::string how = op.text("auto_pad", StringRef("NOTSET"));
+  bool isSame = how == "SAME_UPPER" || how == "SAME_LOWER";
+  // Some models give the whole shape.
+  if (static_cast<int64_t>(wanted.size()) == spatial + 2)
+    wanted.erase(wanted.begin(), wanted.begin() + 2);
+  if (!wanted.empty() && static_cast<int64_t>(wanted.size()) != spatial)
+    return op.error("has an output_shape of " + Twine(wanted.size()) + " numbers");
   Dims dims{x.dim(0)};
-  for (int64_t i = 0; i < spatial; ++i)
-    dims.push_back(graph::normalize((x.dim(i + 2) + padding->low[i] + padding->high[i] - (window[i] - 1) * dilations[i] - 1)
-                                        .floorDiv(strides[i]) +
-                                    1));
-  dims.push_back(x.dim(1));
-  auto kind = isMax ? graph::ReduceKind::Max : graph::ReduceKind::Sum;
-  auto pool = [&](Tensor t) -> Tensor {
-    auto list = [&](ArrayRef<int64_t> values) { return op.b.getDenseI64ArrayAttr(values); };
-    Dims sizes = dims;
-    sizes.front() = t.dim(0), sizes.back() = t.dim(t.rank() - 1);
-    return {graph::ReduceWindowOp::create(op.b, op.loc, graph::makeTensorType(sizes, t.type().getElementType()),
-                                          graph::ReduceKindAttr::get(op.context(), kind), t.value, list(w), list(s),
-                                          list(low), list(d)),
-            t.dtype};
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < spatial; ++i) {
+    int64_t reach = (window[i] - 1) * dilations[i], before = how == "VALID" ? 0 : pads[i],
+            after = how == "VALID" ? 0 : pads[spatial + i];
+    AffineExpr in = x.dim(i + 2), natural = graph::normalize((in - 1) * strides[i] + (extra[i] + reach + 1));
+    if (isSame || !wanted.empty()) {
+      // Padding is what is left over.
+      AffineExpr left = wanted.empty() ? graph::normalize(natural - in * strides[i]) : graph::normalize(natural - wanted[i]);
+      std::optional<int64_t> total = graph::asConstant(left);
+      if (!total)
+        return op.unsupported("with an output_shape over a symbolic size");
+      int64_t cut = std::max<int64_t>(*total, 0);
+      before = how == "SAME_UPPER" ? cut / 2 : cut - cut / 2;
+      after = *total - before;
+    }
+    low.push_back(reach - before);
+    high.push_back(reach - after + extra[i]);
+    dims.push_back(graph::normalize(natural - (before + after)));
+  }
+  dims.push_back(op.constant(*each * groups));
+  Tensor taps = transposedFilter(op, filter, groups), last = toChannelsLast(op, x);
+  if (!taps || !last)
+    return failure();
+  auto list = [&](ArrayRef<int64_t> values) { return op.b.getDenseI64ArrayAttr(values); };
+  auto type = graph::makeTensorType(dims, x.type().getElementType());
+  Tensor y{graph::ConvOp::create(op.b, op.loc, type, last.value, taps.value, list(SmallVector<int64_t>(spatial, 1)), list(low),
+                                 list(high), list(dilations), list(strides), op.b.getI64IntegerAttr(groups)),
+           x.dtype};
+  if (bias)
+    y = op.map(y.dtype, y.dtype, {y, Operand(bias, {spatial + 1})},
+               [](Scalars &s, ValueRange v) { return s.add(v[0], v[1]); });
+  return op.finish(toChannelsFirst(op, y));
+}
+
+//===----------------------------------------------------------------------===//
+// Col2Im
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Columns of blocks that are added up to an image.
+struct Blocks {
+  SmallVector<int64_t> image, block, counts, strides, dilations, pads;
+};
+} // namespace
+
+static Tensor addBlocks(Op &op, Tensor x, int64_t channels, const Blocks &g) {
+  int64_t spatial = g.image.size();
+  Dims split{x.dim(0), op.constant(channels)}, padded = split;
+  SmallVector<Operand> indices;
+  SmallVector<int64_t> coords{0, 1};
+  for (int64_t size : g.block)
+    split.push_back(op.constant(size));
+  for (int64_t i = 0; i < spatial; ++i) {
+    split.push_back(op.constant(g.counts[i]));
+    padded.push_back(op.constant(g.image[i] + g.pads[i] + g.pads[spatial + i]));
+    Tensor at = op.generate(ScalarType::Long, ScalarType::Long, {op.constant(g.block[i]), op.constant(g.counts[i])},
+                            [&](Scalars &s, ValueRange) {
+                              return s.add(s.mul(op.index(s, 0), s.integer(g.dilations[i])),
+                                           s.mul(op.index(s, 1), s.integer(g.strides[i])));
+                            });
+    indices.push_back(Operand(at, {i + 2, i + 2 + spatial}));
+    coords.push_back(-i - 1);
+  }
+  Tensor y = op.scatter(graph::ScatterKind::Sum, op.reshape(x, split), op.full(padded, x.dtype, 0), indices, coords);
+  for (int64_t i = 0; i < spatial && y; ++i)
+    y = op.slice(y, i + 2, op.constant(g.pads[i]), op.constant(g.image[i]));
+  return y;
+}
+
+static LogicalResult convertCol2Im(Op &op) {
+  Tensor x = op.tensor(0);
+  if (!x)
+    return failure();
+  std::optional<SmallVector<int64_t>> image = op.integers(1), block = op.integers(2);
+  std::optional<int64_t> rows = x.rank() == 3 ? graph::asConstant(x.dim(1)) : std::nullopt,
+                         columns = x.rank() == 3 ? graph::asConstant(x.dim(2)) : std::nullopt;
+  if (!rows || !columns)
+    return op.unsupported("of another rank than 3 or with symbolic blocks");
+  if (!image) {
+    std::optional<Dims> declared = op.declaredDimsOr(0, "an input with the image's shape");
+    if (!declared || declared->size() < 3)
+      return op.isBad() ? failure() : op.error("is declared with rank " + Twine(declared->size()));
+    image = SmallVector<int64_t>();
+    for (AffineExpr size : ArrayRef(*declared).drop_front(2))
+      image->push_back(graph::asConstant(size).value_or(-1));
+  }
+  int64_t spatial = image->size();
+  Blocks g{*image, {}, {}, op.integersOf("strides", spatial, 1), op.integersOf("dilations", spatial, 1),
+           op.integersOf("pads", 2 * spatial, 0)};
+  if (op.isBad() || llvm::is_contained(*image, -1))
+    return op.isBad() ? failure() : op.unsupported("to an image of symbolic sizes");
+  auto fits = [&](ArrayRef<int64_t> sizes) {
+    int64_t taps = 1, places = 1;
+    g.counts.clear();
+    for (int64_t i = 0; i < spatial; ++i) {
+      int64_t span = g.image[i] + g.pads[i] + g.pads[spatial + i] - g.dilations[i] * (sizes[i] - 1) - 1;
+      taps *= sizes[i];
+      g.counts.push_back(span < 0 ? 0 : span / g.strides[i] + 1);
+      places *= g.counts.back();
+    }
+    g.block.assign(sizes.begin(), sizes.end());
+    return taps > 0 && *rows % taps == 0 && places == *columns;
   };
-  ScalarType type = x.dtype, work = computeType(type);
-  if (isMax) {
-    if (isUnsigned(type))
-      return op.finish(op.convert(toChannelsFirst(op, pool(toChannelsLast(op, op.convert(x, ScalarType::Int)))), type));
-    return op.finish(toChannelsFirst(op, pool(toChannelsLast(op, x))));
+  if (block) {
+    if (static_cast<int64_t>(block->size()) != spatial || !fits(*block))
+      return op.error("has blocks that do not fit its image");
+    return op.finish(addBlocks(op, x, *rows / std::accumulate(block->begin(), block->end(), int64_t(1), std::multiplies<>()), g));
   }
-  Tensor sum = pool(toChannelsLast(op, op.convert(x, work)));
-  int64_t taps = 1;
-  for (int64_t size : window)
-    taps *= size;
-  bool hasPadding = llvm::any_of(padding->low, [](int64_t p) { return p != 0; }) ||
-                    llvm::any_of(padding->high, [](int64_t p) { return p != 0; });
-  Tensor y;
-  if (countsPadding || !hasPadding) {
-    y = op.scale(sum, 1.0 / static_cast<double>(taps));
-  } else {
-    Dims ones{op.constant(1)};
-    for (int64_t i = 0; i < spatial; ++i)
-      ones.push_back(x.dim(i + 2));
-    ones.push_back(op.constant(1));
-    y = op.div(sum, pool(op.full(ones, work, 1)));
-  }
-  return op.finish(toChannelsFirst(op, op.convert(y, type)));
+  // The blocks are known only when the model runs: all that fit are computed, and the input chooses.
+  std::optional<Dims> declared = op.declaredDims();
+  std::optional<int64_t> channels = declared && declared->size() > 2 ? graph::asConstant((*declared)[1]) : std::nullopt;
+  Tensor given = op.tensor(2);
+  if (!channels || *channels < 1 || *rows % *channels != 0 || !given)
+    return op.isBad() ? failure() : op.unsupported("with blocks that are known only when the model runs");
+  int64_t taps = *rows / *channels, radix = taps + 1;
+  SmallVector<std::pair<int64_t, Tensor>> choices;
+  SmallVector<int64_t> sizes(spatial, 1);
+  auto visit = [&](auto &&self, int64_t i, int64_t left, int64_t code) -> void {
+    if (i == spatial) {
+      if (left == 1 && fits(sizes))
+        choices.push_back({code, addBlocks(op, x, *channels, g)});
+      return;
+    }
+    for (int64_t size = 1; size <= left; ++size)
+      if (left % size == 0) {
+        sizes[i] = size;
+        self(self, i + 1, left / size, code * radix + size);
+      }
+  };
+  visit(visit, 0, taps, 0);
+  if (choices.empty())
+    return op.error("is declared with sizes that no blocks give");
+  SmallVector<Operand> each;
+  for (int64_t i = 0; i < spatial; ++i)
+    each.push_back(op.select(given, 0, op.constant(i)));
+  Tensor code = op.map(ScalarType::Long, ScalarType::Long, each, [&](Scalars &s, ValueRange v) {
+    Value sum = s.integer(0);
+    for (Value size : v)
+      sum = s.add(s.mul(sum, s.integer(radix)), size);
+    return sum;
+  });
+  return op.finish(op.choose(code, choices));
 }
 
 void populateConvolution(ConverterTable &t) {
   t["Conv"] = convertConv;
-  t["GlobalAveragePool"] = [](Op &op) { return convertGlobalPool(op, false); };
-  t["GlobalMaxPool"] = [](Op &op) { return convertGlobalPool(op, true); };
-  t["MaxPool"] = [](Op &op) { return convertPool(op, true); };
-  t["AveragePool"] = [](Op &op) { return convertPool(op, false); };
+  t["ConvTranspose"] = convertConvTranspose;
+  t["Col2Im"] = convertCol2Im;
 }
 
 } // namespace tenon::onnx_import

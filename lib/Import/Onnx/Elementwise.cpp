@@ -171,9 +171,31 @@ static LogicalResult convertWhere(Op &op) {
 }
 
 static LogicalResult convertPRelu(Op &op) {
-  return op.finish(op.binary(op.tensor(0), op.tensor(1), [](Scalars &s, Value x, Value slope) {
-    return s.select(s.compare(Compare::Lt, x, s.number(0)), s.mul(x, slope), x);
-  }));
+  Tensor x = op.tensor(0), slope = op.tensor(1);
+  if (op.isBad())
+    return failure();
+  // Before version 7 several slopes were one per channel.
+  bool isPerChannel = op.version < 7 && slope.rank() == 1 && x.rank() > 1 && graph::asConstant(slope.dim(0)) != 1;
+  return op.finish(op.map(x.dtype, x.dtype, {x, isPerChannel ? Operand(slope, {1}) : Operand(slope)},
+                          [](Scalars &s, ValueRange v) {
+                            return s.select(s.compare(Compare::Lt, v[0], s.number(0)), s.mul(v[0], v[1]), v[0]);
+                          }));
+}
+
+/// Before version 7 the second operand could lie along dimensions of the first from `axis` on. Only what aligns at the right
+/// is read.
+static Convert withoutAxis(Convert convert) {
+  return [convert = std::move(convert)](Op &op) -> LogicalResult {
+    if (op.version < 7 && op.hasAttribute("axis")) {
+      Tensor l = op.tensor(0), r = op.tensor(1);
+      if (op.isBad())
+        return failure();
+      if (op.dim("axis", l.rank()) + r.rank() != l.rank())
+        return op.unsupported("of version " + Twine(op.version) + " with an axis",
+                              "convert the model with onnx.version_converter");
+    }
+    return convert(op);
+  };
 }
 
 void populateElementwise(ConverterTable &t) {
@@ -198,6 +220,8 @@ void populateElementwise(ConverterTable &t) {
   t["LessOrEqual"] = comparison(Compare::Le);
   t["Greater"] = comparison(Compare::Gt);
   t["GreaterOrEqual"] = comparison(Compare::Ge);
+  for (StringRef name : {"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Less", "Greater"})
+    t[name] = withoutAxis(t[name]);
   t["Where"] = convertWhere;
   t["Clip"] = convertClip;
   t["PRelu"] = convertPRelu;

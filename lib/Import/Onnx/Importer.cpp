@@ -215,6 +215,15 @@ const ConverterTable &converterTable() {
     populateConvolution(t);
     populateIndexing(t);
     populateQuantize(t);
+    populatePooling(t);
+    populateResize(t);
+    populateSampling(t);
+    populateScatter(t);
+    populateFound(t);
+    populateSignal(t);
+    populateLocalNorm(t);
+    populateMl(t);
+    populateRefused(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
     return t;
   }();

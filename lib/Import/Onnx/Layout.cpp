@@ -439,6 +439,32 @@ static Tensor maskPadding(Op &op, Tensor x, int64_t dim, AffineExpr size, Operan
   return op.map(type, type, operands, [](Scalars &s, ValueRange v) { return s.select(v[2], v[0], v[1]); });
 }
 
+/// For each dimension what is padded before it, when the axes are known only when the model runs.
+static Tensors padsByInput(Op &op, int64_t rank) {
+  Tensor pads = op.convert(op.tensor(1), ScalarType::Long), axes = op.convert(op.tensor(3), ScalarType::Long);
+  std::optional<int64_t> count = axes && axes.rank() == 1 ? graph::asConstant(axes.dim(0)) : std::nullopt;
+  if (!pads || !count)
+    return op.isBad() ? Tensors() : ((void)op.unsupported("with a symbolic number of axes"), Tensors());
+  Tensors result;
+  for (int64_t d = 0; d < rank; ++d) {
+    SmallVector<Operand> operands;
+    for (int64_t k = 0; k < *count; ++k)
+      operands.append({op.select(axes, 0, op.constant(k)), op.select(pads, 0, op.constant(k))});
+    result.push_back(op.map(
+        ScalarType::Long, ScalarType::Long, operands,
+        [&](Scalars &s, ValueRange v) {
+          Value sum = s.integer(0);
+          for (size_t k = 0; k < v.size(); k += 2) {
+            Value isHere = s.either(s.compare(Compare::Eq, v[k], s.integer(d)), s.compare(Compare::Eq, v[k], s.integer(d - rank)));
+            sum = s.select(isHere, s.add(sum, v[k + 1]), sum);
+          }
+          return sum;
+        },
+        ScalarType::Unknown, Dims{}));
+  }
+  return result;
+}
+
 static LogicalResult convertPad(Op &op) {
   Tensor x = op.tensor(0);
   if (!x)
@@ -450,6 +476,7 @@ static LogicalResult convertPad(Op &op) {
   SmallVector<int64_t> axes = upTo(rank);
   std::optional<Dims> pads;
   Tensor fill;
+  Tensors lows; // what is before each of `axes`, where that is known only when the model runs
   std::optional<double> fillNumber = 0;
   if (op.version < 11) {
     pads = op.constants(op.integerList("pads"));
@@ -462,22 +489,14 @@ static LogicalResult convertPad(Op &op) {
     }
     if (op.has(3)) {
       std::optional<SmallVector<int64_t>> given = op.integers(3);
-      if (!given) {
-        // Which dimensions are padded is told by the sizes that are declared.
-        std::optional<Dims> declared = op.declaredDimsOr(0, "an input with the axes");
-        std::optional<int64_t> count = graph::asConstant(op.tensor(3).dim(0));
-        if (!declared || declared->size() != static_cast<size_t>(rank))
-          return op.isBad() ? failure() : op.error("is declared with another rank");
-        given.emplace();
-        for (int64_t d = 0; d < rank; ++d)
-          if ((*declared)[d] != x.dim(d))
-            given->push_back(d);
-        if (static_cast<int64_t>(given->size()) != count.value_or(-1))
-          return op.unsupported("with axes that are known only when the model runs");
+      if (given) {
+        axes = *given;
+        for (int64_t &axis : axes)
+          axis = op.wrapDim(axis, rank);
+      } else {
+        lows = padsByInput(op, rank);
+        pads = std::nullopt;
       }
-      axes = *given;
-      for (int64_t &axis : axes)
-        axis = op.wrapDim(axis, rank);
     }
   }
   if (op.isBad())
@@ -517,11 +536,12 @@ static LogicalResult convertPad(Op &op) {
     return op.finish(x);
   }
   std::optional<Dims> declared = op.declaredDimsOr(0, "an input with the paddings");
-  Tensor lows = op.convert(op.tensor(1), ScalarType::Long);
-  if (!declared || !lows || declared->size() != static_cast<size_t>(rank))
+  Tensor all = op.convert(op.tensor(1), ScalarType::Long);
+  if (!declared || !all || declared->size() != static_cast<size_t>(rank))
     return op.isBad() ? failure() : op.error("is declared with another rank");
-  for (auto [i, axis] : llvm::enumerate(axes)) {
-    Tensor low = op.select(lows, 0, op.constant(i));
+  for (size_t i = 0; lows.size() < axes.size(); ++i)
+    lows.push_back(op.select(all, 0, op.constant(i)));
+  for (auto [axis, low] : llvm::zip(axes, lows)) {
     AffineExpr size = x.dim(axis);
     x = padByReading(op, x, axis, (*declared)[axis], low, mode);
     if (mode == "constant" && x)

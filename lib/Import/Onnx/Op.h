@@ -55,6 +55,15 @@ void populateContract(ConverterTable &table);
 void populateConvolution(ConverterTable &table);
 void populateIndexing(ConverterTable &table);
 void populateQuantize(ConverterTable &table);
+void populatePooling(ConverterTable &table);
+void populateResize(ConverterTable &table);
+void populateSampling(ConverterTable &table);
+void populateScatter(ConverterTable &table);
+void populateFound(ConverterTable &table);
+void populateSignal(ConverterTable &table);
+void populateLocalNorm(ConverterTable &table);
+void populateMl(ConverterTable &table);
+void populateRefused(ConverterTable &table);
 const ConverterTable &converterTable();
 
 class Op : public GraphBuilder {

@@ -82,30 +82,16 @@ bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Te
   return true;
 }
 
-/// A symbol for a size that the operator finds: the first unknown one that the exporter recorded for result `of`, else one
-/// of its own. The largest size comes from the bound, the smallest is none: what the exporter assumes is not checked here.
-static AffineExpr declareSize(Op &op, unsigned of, AffineExpr bound) {
-  ImportState &state = op.importer.state;
-  std::string name;
+/// What the exporter calls the size that result `of` of an operator has, when nothing has that name yet.
+static std::string nameOfSize(Op &op, unsigned of) {
   if (const TensorMeta *meta = op.resultMeta(of))
     for (const SymInt &size : meta->sizes)
-      if (name.empty() && size.expr && size.expr->isSymbol() && !state.symbols.isDeclared(size.expr->name))
-        name = size.expr->name;
-  for (unsigned i = 0; name.empty() || state.symbols.isDeclared(name); ++i)
-    name = "found" + std::to_string(i);
-  unsigned position = state.symbols.declareFound(name, 0, SizeSymbols::kMaxSize, bound);
-  return getAffineSymbolExpr(position, op.context());
+      if (size.expr && size.expr->isSymbol() && !op.importer.state.symbols.isDeclared(size.expr->name))
+        return size.expr->name;
+  return "";
 }
 
-Tensor Op::nonzero(Tensor mask, unsigned of) {
-  if (!mask)
-    return {};
-  AffineExpr count = declareSize(*this, of, graph::numElements(mask.value.getType()));
-  auto type = graph::makeTensorType({count, constant(mask.rank())}, b.getI64Type());
-  auto found = graph::NonzeroOp::create(b, loc, type, RankedTensorType::get({}, b.getI64Type()), mask.value);
-  graph::DefineSizeOp::create(b, loc, found.getCount(), graph::DimsAttr::get(context(), {count}));
-  return {found.getPositions(), ScalarType::Long};
-}
+Tensor Op::nonzero(Tensor mask, unsigned of) { return GraphBuilder::nonzero(mask, nameOfSize(*this, of)); }
 
 //===----------------------------------------------------------------------===//
 // Operators
@@ -163,7 +149,7 @@ static LogicalResult convertUnique(Op &op, bool isSorted) {
   x = op.reshape(x, {count});
   Tensor order;
   if (isSorted)
-    std::tie(x, order) = sortAlong(op, x, 0, false);
+    std::tie(x, order) = op.sort(x, 0, false);
   // Each element next to the one before; the first counts as new.
   Tensor before = op.gather(x, {op.generate(ScalarType::Long, ScalarType::Long, {count}, [&](Scalars &s, ValueRange) {
     return s.max(s.sub(op.index(s, 0), s.integer(1)), s.integer(0));
@@ -247,8 +233,7 @@ LogicalResult convertFoundSlice(Op &op) {
   });
   if (!count)
     return failure();
-  AffineExpr size = declareSize(op, 0, n);
-  graph::DefineSizeOp::create(op.b, op.loc, count.value, graph::DimsAttr::get(op.context(), {size}));
+  AffineExpr size = op.defineSize(count, 0, SizeSymbols::kMaxSize, n, nameOfSize(op, 0));
   Tensor positions = op.map(
       ScalarType::Long, ScalarType::Long, {first},
       [&](Scalars &s, ValueRange v) { return s.add(v[0], s.mul(op.index(s, 0), s.integer(step))); },

@@ -362,7 +362,7 @@ std::pair<Tensor, Tensor> solveSymmetric(Op &op, Tensor a) {
     return {rotate(op, r, rotate(op, r, carry[0], 1), 2), rotate(op, r, carry[1], 1)};
   };
   Tensors results = repeatSteps(op, rotationSteps(op, n), {a, unitMatrices(op, batch, n)}, {}, false, step);
-  auto [values, order] = sortAlong(op, diagonalOf(op, results[0]), 1, false);
+  auto [values, order] = op.sort(diagonalOf(op, results[0]), 1, false);
   return {values, op.transpose(takeRows(op, results[1], order), 1, 2)};
 }
 
@@ -387,7 +387,7 @@ SvdFactors factorSvd(Op &op, Tensor a, bool isFull) {
   Tensor squares = op.reduce(
       ReduceKind::Sum,
       op.map(kWork, kWork, {results[0]}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[0]); }), {2});
-  auto [sorted, order] = sortAlong(op, squares, 1, true);
+  auto [sorted, order] = op.sort(squares, 1, true);
   Tensor values = op.map(kWork, kWork, {sorted}, [](Scalars &s, ValueRange v) { return s.make<math::SqrtOp>(v[0]); });
   Tensor rotations = takeRows(op, results[1], order); // [n, n]
   // A QR factorization normalizes the others, and completes them where singular values are 0.

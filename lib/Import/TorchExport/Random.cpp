@@ -237,7 +237,7 @@ static LogicalResult convertRandperm(Op &op) {
     return failure();
   Tensor keys = draw(
       op, ScalarType::Long, {n}, {}, [](Draws &d, ValueRange) { return d.wide(); }, ScalarType::Long);
-  return keys ? op.finish(op.convert(sortAlong(op, keys, 0, false).second, op.resultDtype())) : failure();
+  return keys ? op.finish(op.convert(op.sort(keys, 0, false).second, op.resultDtype())) : failure();
 }
 
 //===----------------------------------------------------------------------===//
@@ -350,7 +350,7 @@ static LogicalResult convertMultinomial(Op &op) {
     });
     if (!keys)
       return failure();
-    return op.finish(op.slice(sortAlong(op, keys, last, true).second, last, op.constant(0), count));
+    return op.finish(op.slice(op.sort(keys, last, true).second, last, op.constant(0), count));
   }
   dims[last] = count;
   Tensor sums = op.cumulate(graph::ReduceKind::Sum, weights, last);

@@ -321,25 +321,12 @@ static Convert convertCumulate(ReduceKind kind) {
   };
 }
 
-/// values and positions in order; uint8 and bool are compared as wider integers
-std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending) {
-  if (!x)
-    return {};
-  if (x.rank() == 0)
-    return {x, op.scalar(ScalarType::Long, 0)};
-  Tensor wide = isUnsigned(x.dtype) ? op.convert(x, ScalarType::Long) : x;
-  auto sort =
-      graph::SortOp::create(op.b, op.loc, wide.type(), graph::withElementType(wide.type(), op.b.getI64Type()),
-                            wide.value, op.b.getI64IntegerAttr(dim), descending ? op.b.getUnitAttr() : UnitAttr());
-  return {op.convert({sort.getValues(), wide.dtype}, x.dtype), {sort.getIndices(), ScalarType::Long}};
-}
-
 static LogicalResult convertSort(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
   int64_t dim = op.dim("dim", x.rank(), -1);
-  auto [values, positions] = sortAlong(op, x, dim, op.flag("descending", false));
+  auto [values, positions] = op.sort(x, dim, op.flag("descending", false));
   if (op.node.op().starts_with("aten.argsort"))
     return op.finish(positions);
   return op.finish({values, positions});
@@ -351,7 +338,7 @@ static LogicalResult convertTopk(Op &op) {
   if (!x)
     return failure();
   int64_t dim = op.dim("dim", x.rank(), -1);
-  auto [values, positions] = sortAlong(op, x, dim, op.flag("largest", true));
+  auto [values, positions] = op.sort(x, dim, op.flag("largest", true));
   if (x.rank() == 0)
     return op.finish({values, positions});
   return op.finish({op.slice(values, dim, op.constant(0), k), op.slice(positions, dim, op.constant(0), k)});
@@ -366,7 +353,7 @@ static LogicalResult convertKth(Op &op) {
     return op.finish({x, op.scalar(ScalarType::Long, 0)});
   int64_t dim = op.dim("dim", x.rank(), -1);
   AffineExpr k = op.size("k") - 1;
-  auto [values, positions] = sortAlong(op, x, dim, false);
+  auto [values, positions] = op.sort(x, dim, false);
   bool keeps = keepsDims(op);
   auto take = [&](Tensor t) { return keeps ? op.slice(t, dim, k, op.constant(1)) : op.select(t, dim, k); };
   return op.finish({take(values), take(positions)});

@@ -14,8 +14,6 @@ llvm::SmallVector<int64_t> keptDims(int64_t rank, llvm::ArrayRef<int64_t> reduce
 Tensor meanOver(Op &op, Tensor x, llvm::ArrayRef<int64_t> dims);
 /// In two passes; the divisor is the count less `correction`.
 std::pair<Tensor, Tensor> meanAndVariance(Op &op, Tensor x, llvm::ArrayRef<int64_t> dims, double correction);
-/// Values and their former positions, in order along one dimension; equals keep theirs.
-std::pair<Tensor, Tensor> sortAlong(Op &op, Tensor x, int64_t dim, bool descending);
 Tensor normOver(Op &op, Tensor x, double order, llvm::ArrayRef<int64_t> dims);
 
 } // namespace tenon::torch_export

@@ -50,7 +50,7 @@ static LogicalResult convertMedian(Op &op, bool skipsNans) {
     // NaN are behind all numbers: the first of them is the result.
     return skipsNans ? middle : s.select(s.compare(Compare::Lt, v[0], op.sizeValue(s, n)), v[0], middle);
   });
-  auto [values, positions] = sortAlong(op, x, dim, false);
+  auto [values, positions] = op.sort(x, dim, false);
   bool keeps = !isWhole && op.flag("keepdim", false);
   Tensor value = takeAlong(op, values, position, dim, keeps);
   return isWhole ? op.finish(value) : op.finish({value, takeAlong(op, positions, position, dim, keeps)});
@@ -65,7 +65,7 @@ static LogicalResult convertMode(Op &op) {
     return op.finish({x, op.scalar(kLong, 0)});
   int64_t rank = x.rank(), dim = op.dim("dim", rank, -1);
   bool keeps = op.flag("keepdim", false);
-  auto [values, order] = sortAlong(op, x, dim, false);
+  auto [values, order] = op.sort(x, dim, false);
   if (!values)
     return failure();
   SmallVector<int64_t> own = upTo(rank), other = own;
