@@ -103,7 +103,14 @@ static LogicalResult convertDiv(Op &op) {
   StringRef mode = op.string("rounding_mode", StringRef());
   ScalarType type = op.resultDtype();
   return op.finish(op.map(type, type, {l, r}, [&](Scalars &s, ValueRange v) {
-    return mode == "floor" ? s.floorDiv(v[0], v[1]) : mode == "trunc" ? s.truncDiv(v[0], v[1]) : s.div(v[0], v[1]);
+    if (mode == "floor")
+      return s.floorDiv(v[0], v[1]);
+    if (mode != "trunc")
+      return s.div(v[0], v[1]);
+    // PyTorch rounds the quotient of half floats to their type before it cuts it off.
+    bool isHalf = s.isFloat() && s.type != type;
+    return isHalf ? s.make<math::TruncOp>(s.convert(s.convert(s.div(v[0], v[1]), s.type, type), type, s.type))
+                  : s.truncDiv(v[0], v[1]);
   }));
 }
 
