@@ -155,6 +155,28 @@ static llvm::Error saveState(Program &program, const std::string &path) {
   });
 }
 
+/// The seed and the number of the next call, see docs/random.md.
+static llvm::Error seedRandom(Program &program, uint64_t seed) {
+  tn_program_info_t info = {};
+  info.struct_bytes = sizeof info;
+  tn_error_t failure = TN_ERROR_INIT;
+  tn_program_info(program.handle(), &info);
+  for (uint32_t i = 0; i < info.states; ++i) {
+    tn_state_info_t state = {};
+    state.struct_bytes = sizeof state;
+    if (tn_state_info(program.handle(), i, &state, &failure) != TN_OK)
+      return makeError(failure);
+    if (llvm::StringRef(state.name) != "random_state")
+      continue;
+    const uint64_t words[] = {seed, 0};
+    if (tn_session_state_write(program.sessionHandle(), i, words, sizeof words, &failure) != TN_OK)
+      return makeError(failure);
+    return llvm::Error::success();
+  }
+  return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                 program.path() + ": --seed is given but the program makes no random numbers");
+}
+
 int run(const RunCommand &command) {
   Program program;
   if (llvm::Error error = program.open(command.file, command.variant, command.threads))
@@ -174,6 +196,9 @@ int run(const RunCommand &command) {
     return fail(std::move(error));
   if (!command.loadState.empty())
     if (llvm::Error error = loadState(program, command.loadState))
+      return fail(std::move(error));
+  if (command.seed)
+    if (llvm::Error error = seedRandom(program, *command.seed))
       return fail(std::move(error));
   if (llvm::Error error = program.call(*inputs, *outputs))
     return fail(std::move(error));

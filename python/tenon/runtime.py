@@ -48,6 +48,12 @@ class _TensorInfo(c.Structure):
                 ("rank", c.c_uint32), ("role", c.c_int), ("optional", c.c_uint32)]
 
 
+class _StateInfo(c.Structure):
+    _fields_ = [("struct_bytes", c.c_uint32), ("name", c.c_char_p), ("layout", c.c_char_p), ("dtype", c.c_int),
+                ("rank", c.c_uint32), ("dims", c.POINTER(c.c_int64)), ("bytes", c.c_uint64),
+                ("persistent", c.c_uint32)]
+
+
 class _SessionOptions(c.Structure):
     _fields_ = [("struct_bytes", c.c_uint32), ("flags", c.c_uint32), ("threads", c.c_uint32),
                 ("reserve_count", c.c_uint32), ("pool", c.c_void_p), ("allocator", c.c_void_p),
@@ -85,12 +91,14 @@ def _library():
         "tn_variant_info": (p, u32, c.POINTER(_VariantInfo), error),
         "tn_entry_info": (p, u32, c.POINTER(_EntryInfo), error),
         "tn_entry_find": (p, c.c_char_p, c.POINTER(u32), error),
+        "tn_state_info": (p, u32, c.POINTER(_StateInfo), error),
         "tn_tensor_info": (p, u32, c.c_int, u32, c.POINTER(_TensorInfo), error),
         "tn_entry_output_shapes": (p, u32, tensors, u32, tensors, u32, error),
         "tn_session_create": (p, c.POINTER(_SessionOptions), c.POINTER(p), error),
         "tn_session_close": (p,),
         "tn_session_call": (p, u32, tensors, u32, tensors, u32, error),
         "tn_session_reset": (p, error),
+        "tn_session_state_write": (p, u32, c.c_void_p, c.c_size_t, error),
         "tn_session_save_bytes": (p,),
         "tn_session_save": (p, c.c_void_p, c.c_size_t, error),
         "tn_session_restore": (p, c.c_char_p, c.c_size_t, error),
@@ -197,6 +205,16 @@ class Session:
 
     def reset(self):
         _check(_library().tn_session_reset, self._handle)
+
+    def seed(self, number):
+        """Sets the seed of the program's random numbers, and begins with their first call again."""
+        for index in range(self._program._info.states):
+            info = _sized(_StateInfo)
+            _check(_library().tn_state_info, self._program._handle, index, c.byref(info))
+            if info.name == b"random_state":
+                words = (c.c_uint64 * 2)(number, 0)
+                return _check(_library().tn_session_state_write, self._handle, index, words, c.sizeof(words))
+        raise Error(1, "the program makes no random numbers")
 
     def save(self):
         """The values of the state, as bytes that `restore` takes, in this or another session of the program."""

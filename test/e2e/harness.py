@@ -146,6 +146,45 @@ def add_cases(cls, cases):
         setattr(cls, method, test)
 
 
+class _Group(torch.nn.Module):
+    """Several functions as one model, each on its own inputs: a process and a file for all of them."""
+
+    def __init__(self, functions, counts):
+        super().__init__()
+        self.functions, self.counts = functions, counts
+
+    def forward(self, *inputs):
+        results, first = [], 0
+        for function, count in zip(self.functions, self.counts):
+            # Named tuples are what torch.export.save does not write.
+            results += torch.utils._pytree.tree_leaves(function(*inputs[first:first + count]))
+            first += count
+        return tuple(results)
+
+
+def add_groups(cls, cases, size=8, **options):
+    """`cases`: name -> (function, inputs). One test method for `size` of them, named after the first and the last."""
+    def test_of(part):
+        functions, inputs = zip(*(cases[name] for name in part))
+        flat = [x for group in inputs for x in group]
+        outputs = [name for name, function, args in zip(part, functions, inputs)
+                   for _ in torch.utils._pytree.tree_leaves(eager(_Group([function], [len(args)]), args))]
+
+        def test():
+            try:
+                check(_Group(functions, [len(x) for x in inputs]), flat, decompose=True, **options)
+            except AssertionError as error:
+                found = re.match(r"output (\d+)", str(error))
+                raise AssertionError(f"{outputs[int(found[1])] if found else part}: {error}") from None
+
+        return test
+
+    names = list(cases)
+    for first in range(0, len(names), size):
+        part = names[first:first + size]
+        add_cases(cls, [(f"{part[0]}_to_{part[-1]}", test_of(part))])
+
+
 def known_failures():
     path = pathlib.Path(__file__).with_name("known-failures.txt")
     if not path.exists():

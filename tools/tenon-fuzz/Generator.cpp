@@ -1,127 +1,7 @@
 //===- Generator.cpp - random modules of the graph dialect ----------------===//
-#include "Generator.h"
-#include "dialects/Graph/IR/GraphDialect.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/IR/Builders.h"
-#include <random>
+#include "GeneratorSteps.h"
 
-using namespace mlir;
-using namespace tenon;
-using graph::Dims;
-using fuzz::Recipe;
-
-namespace {
-/// A tensor of the program. `isExact`: made from inputs by ops that do not round, so that comparing or truncating its
-/// elements has one right answer. `bound`: no element is larger.
-struct Item {
-  Value value;
-  bool isExact = false;
-  double bound = 1;
-
-  RankedTensorType type() const { return cast<RankedTensorType>(value.getType()); }
-  int64_t rank() const { return type().getRank(); }
-  Dims dims() const { return graph::getDims(value.getType()); }
-  Type element() const { return type().getElementType(); }
-  bool isFloat() const { return isa<FloatType>(element()); }
-};
-
-class Generator {
-public:
-  Generator(MLIRContext *context, const Recipe &recipe)
-      : context(context), b(context), loc(UnknownLoc::get(context)), recipe(recipe) {}
-  OwningOpRef<ModuleOp> run();
-
-private:
-  // ---- choices
-  int64_t below(int64_t n) { return n <= 1 ? 0 : static_cast<int64_t>(random() % static_cast<uint64_t>(n)); }
-  bool chance(int percent) { return below(100) < percent; }
-  int64_t size() {
-    static constexpr int64_t favourites[] = {1, 2, 3, 4, 7, 8, 13, 16, 17};
-    return chance(70) ? std::min(recipe.maxSize, favourites[below(std::size(favourites))]) : 1 + below(recipe.maxSize);
-  }
-  AffineExpr constant(int64_t value) { return getAffineConstantExpr(value, context); }
-  Dims shape(int64_t rank) {
-    Dims dims;
-    for (int64_t i = 0; i < rank; ++i)
-      dims.push_back(isSymbolic && chance(25) ? getAffineSymbolExpr(0, context) : constant(size()));
-    return dims;
-  }
-  const Item &pick() { return items[items.size() - 1 - std::min<int64_t>(below(items.size()), below(items.size()))]; }
-  template <typename Test> const Item *pickIf(Test test) {
-    for (int attempt = 0; attempt < 12; ++attempt)
-      if (const Item &item = pick(); test(item))
-        return &item;
-    return nullptr;
-  }
-  const Item *pickFloat(int64_t minRank = 0, int64_t maxRank = 6) {
-    return pickIf([&](const Item &x) { return x.isFloat() && x.rank() >= minRank && x.rank() <= maxRank; });
-  }
-  static std::optional<int64_t> fixed(AffineExpr e) { return graph::asConstant(e); }
-  /// The number of elements at most, symbols being at their largest.
-  static int64_t elements(const Dims &dims) {
-    int64_t n = 1;
-    for (AffineExpr dim : dims)
-      n *= graph::rangeOf(dim, {{0, 64}}).value_or(std::pair<int64_t, int64_t>{0, 1 << 20}).second;
-    return n;
-  }
-  void add(Value value, bool isExact, double bound) { items.push_back({value, isExact, bound}); }
-  RankedTensorType typeOf(const Dims &dims, Type element) { return graph::makeTensorType(dims, element); }
-
-  // ---- steps: each adds items, or nothing when it finds no operands
-  void input(Type element);
-  void unary();
-  void binary();
-  void compareAndSelect();
-  void cast();
-  void softmax();
-  void permute();
-  void reshape();
-  void slice();
-  void pad();
-  void concat();
-  void reverse();
-  void insertSlice();
-  void broadcast();
-  void reduce();
-  void argReduce();
-  void cumulate();
-  void sort();
-  void contract();
-  void convolve();
-  void pool();
-  void gather();
-  void scatter();
-  void attention();
-
-  Value weight(const Dims &dims, double bound);
-  Item scaled(const Item &x, double factor);
-  using Body = llvm::function_ref<Value(OpBuilder &, ValueRange)>;
-  Value map(const Dims &dims, Type element, ArrayRef<Value> inputs, ArrayRef<AffineMap> maps, Body body) {
-    return graph::MapOp::build(b, loc, typeOf(dims, element), inputs, maps,
-                               [&](OpBuilder &builder, Location, ValueRange args) -> SmallVector<Value> {
-                                 return {body(builder, args)};
-                               })
-        .getResult(0);
-  }
-  Value number(OpBuilder &builder, Type type, double value) {
-    return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
-  }
-  AffineMap identity(int64_t rank) { return AffineMap::getMultiDimIdentityMap(rank, context); }
-
-  MLIRContext *context;
-  OpBuilder b;
-  Location loc;
-  const Recipe &recipe;
-  std::mt19937_64 random;
-  bool isSymbolic = false;
-  ModuleOp module;
-  func::FuncOp function;
-  unsigned weights = 0;
-  std::vector<Item> items;
-};
-} // namespace
+namespace tenon::fuzz {
 
 void Generator::input(Type element) {
   Dims dims = shape(below(5));
@@ -131,7 +11,7 @@ void Generator::input(Type element) {
   (void)function.insertArgument(
       number, typeOf(dims, element),
       b.getDictionaryAttr(b.getNamedAttr("graph.name", b.getStringAttr("x" + std::to_string(number)))), loc);
-  add(function.getArgument(number), true, 1);
+  add(function.getArgument(number), true, element.isInteger() ? 8 : 1);
 }
 
 /// A constant of the program: what contractions pack and what freezing folds.
@@ -505,293 +385,6 @@ void Generator::broadcast() {
   add(graph::BroadcastOp::create(b, loc, typeOf(dims, x.element()), x.value, places), x.isExact, x.bound);
 }
 
-void Generator::reduce() {
-  const Item *found = pickFloat(1);
-  if (!found)
-    return;
-  Item x = *found;
-  Dims rest;
-  SmallVector<int64_t> which;
-  for (auto [i, dim] : llvm::enumerate(x.dims()))
-    if (chance(50))
-      which.push_back(i);
-    else
-      rest.push_back(dim);
-  if (which.empty())
-    return;
-  static constexpr graph::ReduceKind kinds[] = {graph::ReduceKind::Sum, graph::ReduceKind::Max, graph::ReduceKind::Min};
-  graph::ReduceKind kind = kinds[below(3)];
-  double count = static_cast<double>(elements(x.dims())) / std::max<int64_t>(1, elements(rest));
-  Item result{graph::ReduceOp::create(b, loc, typeOf(rest, x.element()), kind, x.value, which),
-              x.isExact && kind != graph::ReduceKind::Sum, x.bound};
-  if (kind == graph::ReduceKind::Sum) {
-    result.bound = x.bound * count;
-    result = scaled(result, 1 / std::max(1.0, count));
-  } else if (!llvm::all_of(which, [&](int64_t i) { return fixed(x.dims()[i]).value_or(0) > 0; })) {
-    return; // the identity of an empty maximum is infinite
-  }
-  items.push_back(result);
-}
-
-void Generator::argReduce() {
-  const Item *found = pickIf([](const Item &x) { return x.isFloat() && x.isExact && x.rank() >= 1; });
-  if (!found)
-    return;
-  Item x = *found;
-  int64_t along = below(x.rank());
-  Dims dims = x.dims();
-  if (fixed(dims[along]).value_or(0) < 1)
-    return;
-  dims.erase(dims.begin() + along);
-  auto kind = graph::ReduceKindAttr::get(context, chance(50) ? graph::ReduceKind::Max : graph::ReduceKind::Min);
-  add(graph::ArgReduceOp::create(b, loc, typeOf(dims, b.getI64Type()), kind, x.value, b.getI64IntegerAttr(along)), true,
-      64);
-}
-
-void Generator::cumulate() {
-  const Item *found = pickFloat(1);
-  if (!found)
-    return;
-  Item x = *found;
-  int64_t along = below(x.rank());
-  graph::ReduceKind kind = chance(60) ? graph::ReduceKind::Sum : graph::ReduceKind::Max;
-  Item result{graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context, kind), x.value,
-                                        b.getI64IntegerAttr(along)),
-              x.isExact && kind == graph::ReduceKind::Max, x.bound};
-  items.push_back(kind == graph::ReduceKind::Sum ? scaled(result, 0.125) : result);
-}
-
-void Generator::sort() {
-  const Item *found = pickIf([](const Item &x) { return x.isFloat() && x.isExact && x.rank() >= 1; });
-  if (!found)
-    return;
-  Item x = *found;
-  auto op = graph::SortOp::create(b, loc, x.type(), graph::withElementType(x.type(), b.getI64Type()), x.value,
-                                  b.getI64IntegerAttr(below(x.rank())), chance(50) ? b.getUnitAttr() : UnitAttr());
-  add(op.getValues(), true, x.bound);
-  add(op.getIndices(), true, 64);
-}
-
-/// x[..., k] with a weight or another value of the program, in some order of dimensions, batched or not.
-void Generator::contract() {
-  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() >= 1 && x.rank() <= 4; });
-  if (!found)
-    return;
-  Item x = *found;
-  int64_t rank = x.rank(), along = chance(70) ? rank - 1 : below(rank);
-  Dims dims = x.dims();
-  int64_t batch = rank >= 2 && along != 0 && chance(30) ? 1 : 0;
-  AffineExpr k = dims[along], n = constant(size());
-  // Iteration space: x's dimensions, then n.
-  SmallVector<AffineExpr> xs, ws, rs;
-  Dims wDims, rDims;
-  for (int64_t i = 0; i < rank; ++i) {
-    xs.push_back(getAffineDimExpr(i, context));
-    if (i != along) {
-      rs.push_back(xs.back());
-      rDims.push_back(dims[i]);
-    }
-  }
-  if (batch) {
-    ws.push_back(xs[0]);
-    wDims.push_back(dims[0]);
-  }
-  bool isTransposed = chance(50);
-  ws.push_back(isTransposed ? AffineExpr(getAffineDimExpr(rank, context)) : xs[along]);
-  wDims.push_back(isTransposed ? n : k);
-  ws.push_back(isTransposed ? xs[along] : AffineExpr(getAffineDimExpr(rank, context)));
-  wDims.push_back(isTransposed ? k : n);
-  rs.push_back(getAffineDimExpr(rank, context));
-  rDims.push_back(n);
-  if (elements(rDims) > 100000)
-    return;
-  Value w;
-  if (llvm::all_of(wDims, [](AffineExpr e) { return fixed(e).has_value(); }) && chance(60)) {
-    w = weight(wDims, 1);
-  } else {
-    // From the program itself: of the same shape, or a map of positions.
-    const Item *other = pickIf([&](const Item &c) { return c.element().isF32() && c.dims() == wDims && c.bound <= 8; });
-    w = other ? other->value : map(wDims, b.getF32Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-      Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(wDims.size()) - 1);
-      Value f = arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i);
-      return math::SinOp::create(bb, loc, f);
-    });
-  }
-  auto toMap = [&](ArrayRef<AffineExpr> list) { return AffineMap::get(rank + 1, 0, list, context); };
-  Value value = graph::ContractOp::create(b, loc, typeOf(rDims, b.getF32Type()), x.value, w,
-                                          b.getAffineMapArrayAttr({toMap(xs), toMap(ws), toMap(rs)}));
-  double count = static_cast<double>(elements({k}));
-  items.push_back(scaled({value, false, x.bound * 8 * count}, 1 / std::max(1.0, count)));
-}
-
-void Generator::convolve() {
-  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() >= 3 && x.rank() <= 4; });
-  Item x;
-  if (found) {
-    x = *found;
-  } else {
-    return;
-  }
-  Dims dims = x.dims();
-  int64_t spatial = x.rank() - 2;
-  std::optional<int64_t> channels = fixed(dims.back());
-  if (!channels || *channels < 1)
-    return;
-  int64_t groups = chance(60) ? 1 : *channels, perGroup = *channels / groups;
-  int64_t outputs = groups == 1 ? size() : groups * (1 + below(2));
-  SmallVector<int64_t> strides, low, high, dilations;
-  Dims filter{constant(outputs), constant(perGroup)}, result{dims[0]};
-  int64_t taps = perGroup;
-  for (int64_t d = 0; d < spatial; ++d) {
-    AffineExpr n = dims[d + 1];
-    int64_t window = 1 + below(3);
-    strides.push_back(1 + below(2));
-    dilations.push_back(chance(75) ? 1 : 2);
-    low.push_back(below(3));
-    high.push_back(below(3));
-    int64_t reach = (window - 1) * dilations.back() + 1;
-    AffineExpr room = n + low.back() + high.back() - reach;
-    if (std::optional<int64_t> have = fixed(n);
-        have ? *have + low.back() + high.back() < reach : low.back() + high.back() < reach)
-      return;
-    filter.push_back(constant(window));
-    result.push_back(graph::normalize(room.floorDiv(strides.back()) + 1));
-    taps *= window;
-  }
-  result.push_back(constant(outputs));
-  if (elements(result) > 60000)
-    return;
-  SmallVector<int64_t> ones(spatial, 1);
-  Value value = graph::ConvOp::create(b, loc, typeOf(result, b.getF32Type()), x.value, weight(filter, 1),
-                                      b.getDenseI64ArrayAttr(strides), b.getDenseI64ArrayAttr(low),
-                                      b.getDenseI64ArrayAttr(high), b.getDenseI64ArrayAttr(dilations),
-                                      b.getDenseI64ArrayAttr(ones), b.getI64IntegerAttr(groups));
-  items.push_back(scaled({value, false, x.bound * taps}, 1.0 / taps));
-}
-
-void Generator::pool() {
-  const Item *found = pickFloat(3, 4);
-  if (!found)
-    return;
-  Item x = *found;
-  Dims dims = x.dims();
-  SmallVector<int64_t> window(x.rank(), 1), strides(x.rank(), 1), low(x.rank(), 0), dilations(x.rank(), 1);
-  for (int64_t d = 1; d + 1 < x.rank(); ++d) {
-    std::optional<int64_t> n = fixed(dims[d]);
-    if (!n || *n < 3)
-      return;
-    window[d] = 1 + below(3);
-    strides[d] = 1 + below(2);
-    low[d] = below(window[d]); // every window has a tap inside
-    dims[d] = constant((*n + low[d] - window[d]) / strides[d] + 1);
-  }
-  graph::ReduceKind kind = chance(50) ? graph::ReduceKind::Max : graph::ReduceKind::Sum;
-  Value value =
-      graph::ReduceWindowOp::create(b, loc, typeOf(dims, x.element()), graph::ReduceKindAttr::get(context, kind),
-                                    x.value, b.getDenseI64ArrayAttr(window), b.getDenseI64ArrayAttr(strides),
-                                    b.getDenseI64ArrayAttr(low), b.getDenseI64ArrayAttr(dilations));
-  add(value, x.isExact && kind == graph::ReduceKind::Max, 9 * x.bound);
-}
-
-/// Rows of a tensor at positions that come from exact numbers.
-void Generator::gather() {
-  const Item *data = pickFloat(1, 3);
-  const Item *source = pickIf([](const Item &x) { return x.isFloat() && x.isExact && x.rank() <= 2; });
-  if (!data || !source)
-    return;
-  Item x = *data, from = *source;
-  int64_t rows = fixed(x.dims()[0]).value_or(0);
-  if (rows < 1)
-    return;
-  Value positions =
-      map(from.dims(), b.getI64Type(), from.value, identity(from.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
-        Value times =
-            arith::MulFOp::create(bb, loc, math::AbsFOp::create(bb, loc, v[0]), number(bb, from.element(), 8));
-        Value whole = arith::FPToSIOp::create(bb, loc, bb.getI64Type(), times);
-        Value count = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(rows));
-        return arith::RemSIOp::create(bb, loc, whole, count);
-      });
-  Dims dims = from.dims();
-  SmallVector<int64_t> coords{-1};
-  SmallVector<AffineExpr> reads;
-  for (int64_t i = 0; i < from.rank(); ++i)
-    reads.push_back(getAffineDimExpr(i, context));
-  for (int64_t i = 1; i < x.rank(); ++i) {
-    coords.push_back(dims.size());
-    dims.push_back(x.dims()[i]);
-  }
-  if (elements(dims) > 100000)
-    return;
-  auto read = AffineMap::get(dims.size(), 0, reads, context);
-  add(graph::GatherOp::create(b, loc, typeOf(dims, x.element()), x.value, positions, b.getAffineMapArrayAttr(read),
-                              coords),
-      x.isExact, x.bound);
-}
-
-/// Rows of one tensor written or added to another of the same width, at positions in rising order modulo its length.
-void Generator::scatter() {
-  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() == 2; });
-  if (!found)
-    return;
-  Item dest = *found;
-  Dims dims = dest.dims();
-  int64_t rows = fixed(dims[0]).value_or(0);
-  if (rows < 1)
-    return;
-  Dims some{constant(size()), dims[1]};
-  bool adds = chance(50);
-  Value updates = map(some, b.getF32Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-    Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(0));
-    return arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i);
-  });
-  int64_t factor = 1 + below(5);
-  Value positions = map({some[0]}, b.getI64Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-    Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(0));
-    Value times = arith::MulIOp::create(bb, loc, i, arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(factor)));
-    return arith::RemSIOp::create(bb, loc, times, arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(rows)));
-  });
-  auto read = AffineMap::get(2, 0, {getAffineDimExpr(0, context)}, context);
-  add(graph::ScatterOp::create(b, loc, dest.type(), updates, dest.value, positions, b.getAffineMapArrayAttr(read),
-                               ArrayRef<int64_t>({-1, 1}), adds ? graph::ScatterKind::Sum : graph::ScatterKind::Set),
-      false, dest.bound + 64 * 20);
-}
-
-void Generator::attention() {
-  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() == 4 && x.bound <= 16; });
-  if (!found)
-    return;
-  Item q = *found;
-  Dims dims = q.dims();
-  if (!fixed(dims[1]) || !fixed(dims[3]) || *fixed(dims[1]) < 1 || *fixed(dims[3]) < 1)
-    return;
-  // Keys and values: all heads or one for all, of a length of their own or the query's.
-  Dims keys = dims;
-  if (chance(40))
-    keys[1] = constant(1);
-  bool causal = chance(40);
-  if (!causal && chance(60))
-    keys[2] = constant(size());
-  auto wave = [&](double step) {
-    return map(keys, b.getF32Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-      Value sum;
-      for (int64_t d = 0; d < 4; ++d) {
-        Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), d);
-        Value f = arith::MulFOp::create(bb, loc, arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i),
-                                        number(bb, bb.getF32Type(), step * static_cast<double>(d + 1)));
-        sum = sum ? Value(arith::AddFOp::create(bb, loc, sum, f)) : f;
-      }
-      return math::SinOp::create(bb, loc, sum);
-    });
-  };
-  Value k = wave(0.7), v = wave(0.3);
-  auto op = graph::AttentionOp::create(b, loc, q.type(), q.value, k, v, Value(), b.getF64FloatAttr(0.25),
-                                       causal ? b.getUnitAttr() : UnitAttr(), UnitAttr(), AffineMapAttr());
-  // An axis of keys that is empty gives NaN, in both, which is right but hides what follows.
-  if (!causal && !fixed(keys[2]))
-    return;
-  add(op, false, 1);
-}
-
 OwningOpRef<ModuleOp> Generator::run() {
   auto stream = [&](uint64_t number) {
     random.seed(recipe.seed * 0x9E3779B97F4A7C15ull + number * 0xD1B54A32D192ED03ull + 1);
@@ -807,6 +400,10 @@ OwningOpRef<ModuleOp> Generator::run() {
   b.setInsertionPointToStart(function.addEntryBlock());
   for (int64_t i = 2 + below(2); i > 0; --i)
     input(b.getF32Type());
+  if (chance(25))
+    input(b.getI64Type());
+  if (chance(10))
+    input(b.getF64Type());
   if (isSymbolic && !llvm::any_of(function.getArgumentTypes(),
                                   [](Type type) { return !cast<RankedTensorType>(type).hasStaticShape(); }))
     function->removeAttr("graph.symbols");
@@ -820,7 +417,9 @@ OwningOpRef<ModuleOp> Generator::run() {
                                    &Generator::contract, &Generator::contract,    &Generator::contract,
                                    &Generator::convolve, &Generator::pool,        &Generator::attention,
                                    &Generator::gather,   &Generator::scatter,     &Generator::compareAndSelect,
-                                   &Generator::cast,     &Generator::argReduce,   &Generator::sort};
+                                   &Generator::cast,     &Generator::argReduce,   &Generator::sort,
+                                   &Generator::integers, &Generator::integers,    &Generator::recur,
+                                   &Generator::branch,   &Generator::loop};
   for (unsigned number : recipe.steps) {
     stream(number + 1);
     (this->*steps[below(std::size(steps))])();
@@ -839,6 +438,8 @@ OwningOpRef<ModuleOp> Generator::run() {
   return owner;
 }
 
-OwningOpRef<ModuleOp> fuzz::generate(MLIRContext *context, const Recipe &recipe) {
+OwningOpRef<ModuleOp> generate(MLIRContext *context, const Recipe &recipe) {
   return Generator(context, recipe).run();
 }
+
+} // namespace tenon::fuzz

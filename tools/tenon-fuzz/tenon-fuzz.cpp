@@ -21,13 +21,29 @@ using namespace mlir;
 using namespace tenon;
 namespace cl = llvm::cl;
 
-static cl::opt<uint64_t> firstSeed("seed", cl::desc("First seed"), cl::init(1));
-static cl::opt<unsigned> count("count", cl::desc("Number of seeds"), cl::init(100));
-static cl::opt<unsigned> stepCount("steps", cl::desc("Most steps of one graph"), cl::init(10));
-static cl::opt<std::string> level("target", cl::desc("CPU level to compile for"), cl::init("host"));
-static cl::opt<bool> printOnly("print", cl::desc("Print the module of the first seed and do nothing else"));
-static cl::opt<bool> noShrink("no-shrink", cl::desc("Report failures as they are"));
-static cl::opt<unsigned> maxFailures("max-failures", cl::desc("Stop after so many"), cl::init(10));
+namespace {
+/// The command line. The linker that compiling calls resets all options of LLVM's parser, so their values are taken once.
+struct Settings {
+  uint64_t firstSeed = 1;
+  unsigned count = 100, steps = 10, maxFailures = 10;
+  std::string level;
+  bool printOnly = false, shrinks = true;
+
+  static Settings parse(int argc, char **argv);
+};
+} // namespace
+
+Settings Settings::parse(int argc, char **argv) {
+  cl::opt<uint64_t> seed("seed", cl::desc("First seed"), cl::init(1));
+  cl::opt<unsigned> count("count", cl::desc("Number of seeds"), cl::init(100));
+  cl::opt<unsigned> steps("steps", cl::desc("Most steps of one graph"), cl::init(10));
+  cl::opt<std::string> level("target", cl::desc("CPU level to compile for"), cl::init("host"));
+  cl::opt<bool> print("print", cl::desc("Print the module of the first seed and do nothing else"));
+  cl::opt<bool> noShrink("no-shrink", cl::desc("Report failures as they are"));
+  cl::opt<unsigned> maxFailures("max-failures", cl::desc("Stop after so many"), cl::init(10));
+  cl::ParseCommandLineOptions(argc, argv, "Random graphs through the interpreter and through compiled code\n");
+  return {seed, count, steps, maxFailures, level, print, !noShrink};
+}
 
 namespace {
 /// Rounding differs along different ways through a graph, and errors grow from op to op: 1e-4 of the largest value, the
@@ -61,10 +77,15 @@ public:
 };
 } // namespace
 
-/// Multiples of 1/8 in [-1, 1]: comparing, sorting and truncating them has one right answer.
+/// Multiples of 1/8 in [-1, 1], integers in [-8, 8]: comparing, sorting and truncating them has one right answer.
 static interp::Tensor makeInput(RankedTensorType type, ArrayRef<int64_t> shape, uint64_t seed) {
   interp::Tensor tensor(type.getElementType(), shape);
   std::mt19937_64 random(seed);
+  if (tensor.form() == interp::Form::Int) {
+    for (int64_t &value : tensor.mut<int64_t>())
+      value = static_cast<int64_t>(random() % 17) - 8;
+    return tensor;
+  }
   for (double &value : tensor.mut<double>())
     value = (static_cast<double>(random() % 17) - 8) / 8;
   return tensor;
@@ -131,7 +152,7 @@ static llvm::Expected<std::vector<interp::Tensor>> execute(driver::Program &prog
   return results;
 }
 
-static Outcome check(MLIRContext *context, const fuzz::Recipe &recipe) {
+static Outcome check(MLIRContext *context, const fuzz::Recipe &recipe, const std::string &level) {
   Collector collector(context);
   OwningOpRef<ModuleOp> module = fuzz::generate(context, recipe);
   if (failed(verify(*module)))
@@ -195,8 +216,8 @@ static Outcome check(MLIRContext *context, const fuzz::Recipe &recipe) {
 }
 
 /// Leaves out steps, then lowers the sizes, as long as the same kind of failure stays.
-static fuzz::Recipe shrink(MLIRContext *context, fuzz::Recipe recipe, const std::string &kind) {
-  auto stillFails = [&](const fuzz::Recipe &candidate) { return check(context, candidate).kind == kind; };
+static fuzz::Recipe shrink(MLIRContext *context, fuzz::Recipe recipe, const std::string &kind, const std::string &level) {
+  auto stillFails = [&](const fuzz::Recipe &candidate) { return check(context, candidate, level).kind == kind; };
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t i = recipe.steps.size(); i-- > 0;) {
@@ -219,28 +240,29 @@ static fuzz::Recipe shrink(MLIRContext *context, fuzz::Recipe recipe, const std:
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  cl::ParseCommandLineOptions(argc, argv, "Random graphs through the interpreter and through compiled code\n");
+  const Settings settings = Settings::parse(argc, argv);
   driver::Context owner(1);
   MLIRContext *context = owner.get();
   unsigned failures = 0, done = 0;
   auto begin = std::chrono::steady_clock::now();
-  for (uint64_t seed = firstSeed; seed < firstSeed + count && failures < maxFailures; ++seed, ++done) {
+  for (uint64_t seed = settings.firstSeed;
+       seed < settings.firstSeed + settings.count && failures < settings.maxFailures; ++seed, ++done) {
     fuzz::Recipe recipe;
     recipe.seed = seed;
-    unsigned steps = 1 + static_cast<unsigned>(std::mt19937_64(seed)() % stepCount);
+    unsigned steps = 1 + static_cast<unsigned>(std::mt19937_64(seed)() % settings.steps);
     for (unsigned i = 0; i < steps; ++i)
       recipe.steps.push_back(i);
-    if (printOnly) {
+    if (settings.printOnly) {
       fuzz::generate(context, recipe)->print(llvm::outs());
       return 0;
     }
-    Outcome outcome = check(context, recipe);
+    Outcome outcome = check(context, recipe, settings.level);
     if (outcome.kind.empty())
       continue;
     ++failures;
-    if (!noShrink) {
-      recipe = shrink(context, recipe, outcome.kind);
-      outcome = check(context, recipe);
+    if (settings.shrinks) {
+      recipe = shrink(context, recipe, outcome.kind, settings.level);
+      outcome = check(context, recipe, settings.level);
     }
     llvm::outs() << "seed " << seed << ": " << outcome.kind << ": " << outcome.message << "\n";
     fuzz::generate(context, recipe)->print(llvm::outs());

@@ -44,6 +44,7 @@ static void addRun(CLI::App &app, int &status) {
   sub->add_option("--output", c->outputs, "[NAME=]@FILE.npy, in order; none: print a summary")->allow_extra_args(false);
   sub->add_option("--load-state", c->loadState, "File that an earlier --save-state wrote: what the model's state is");
   sub->add_option("--save-state", c->saveState, "File to write the model's state to, after the call");
+  sub->add_option("--seed", c->seed, "Seed of the model's random numbers (default: 0)");
   sub->callback([c, &status] { status = run(*c); });
 }
 

@@ -5,6 +5,7 @@
 #define TENON_DRIVER_COMMANDS_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ struct ProgramOptions {
 struct RunCommand : ProgramOptions {
   std::vector<std::string> outputs;  ///< "[NAME=]@FILE.npy"
   std::string loadState, saveState; ///< files of the variables' values, before and after the call
+  std::optional<uint64_t> seed;     ///< of random numbers
 };
 int run(const RunCommand &command);
 

@@ -101,7 +101,29 @@ static AffineMap makeReadable(Operation *op, unsigned number, AffineMap map, Arr
   return map;
 }
 
+/// Kernels that read an operand by its address cannot make it inside: a constant before it, through views or not, becomes
+/// a buffer. (Constants of more than a few numbers are weights, but splats and small ones are none.)
+static void storeConstant(Operation *op, unsigned number) {
+  OpOperand *use = &op->getOpOperand(number);
+  while (Operation *def = use->get().getDefiningOp()) {
+    if (isa<ConstantOp>(def)) {
+      OpBuilder builder(def->getContext());
+      builder.setInsertionPointAfter(def);
+      auto type = cast<RankedTensorType>(use->get().getType());
+      auto copy = MapOp::build(builder, def->getLoc(), type, use->get(),
+                               AffineMap::getMultiDimIdentityMap(type.getRank(), def->getContext()),
+                               [](OpBuilder &, Location, ValueRange args) { return SmallVector<Value>{args[0]}; });
+      return use->set(copy.getResult(0));
+    }
+    if (!isa<PermuteOp, ReshapeOp, BroadcastOp, SliceOp, ReverseOp, AssertDimOp>(def))
+      return;
+    use = &def->getOpOperand(0);
+  }
+}
+
 static void prepareContract(ContractOp op) {
+  storeConstant(op, 0);
+  storeConstant(op, 1);
   cpu::ContractShape shape = cpu::ContractShape::analyze(op);
   ArrayRef<AffineExpr> sizes = shape.sizes;
   Value tensors[] = {op.getLhs(), op.getRhs()};
@@ -121,6 +143,7 @@ static void prepareContract(ContractOp op) {
 static void prepareAttention(AttentionOp op) {
   MLIRContext *context = op.getContext();
   for (unsigned i : {0u, 1u, 2u}) {
+    storeConstant(op, i);
     Dims sizes = getDims(op->getOperand(i).getType());
     OperandNeeds needs{{3}, i == 2 ? std::optional<unsigned>(3) : std::nullopt};
     makeReadable(op, i, AffineMap::getMultiDimIdentityMap(4, context), sizes, needs);
@@ -136,6 +159,8 @@ static void prepareWindow(ReduceWindowOp op) {
 
 /// Channels last means just that in memory: an input that is moved on the way is moved into a buffer.
 static void prepareConv(ConvOp op) {
+  storeConstant(op, 0);
+  storeConstant(op, 1);
   Dims sizes = getDims(op.getInput().getType());
   IndexSimplifier simplifier(sizes);
   Point point = identityPoint(sizes.size(), op->getContext());

@@ -399,8 +399,22 @@ Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr
                 element,
                 APInt(64, static_cast<uint64_t>(static_cast<int64_t>(value))).trunc(element.getIntOrFloatBitWidth())))
           : TypedAttr();
-  if (!fill)
-    return unsupportedTensor("on elements of " + nameOf(x.dtype));
+  if (!fill) { // complex numbers: from parts, one dimension after the other
+    for (int64_t d = 0; d < x.rank(); ++d) {
+      Tensors parts;
+      for (AffineExpr size : {low[d], AffineExpr(), high[d]}) {
+        Dims part = x.dims();
+        if (size)
+          part[d] = size;
+        if (!size || graph::asConstant(size) != 0)
+          parts.push_back(size ? full(part, x.dtype, value) : x);
+      }
+      x = concat(parts, d);
+      if (!x)
+        return {};
+    }
+    return x;
+  }
   return {graph::PadOp::create(b, loc, graph::makeTensorType(dims, element), x.value,
                                graph::DimsAttr::get(context(), low), graph::DimsAttr::get(context(), high), fill),
           x.dtype};
@@ -519,11 +533,20 @@ Tensor GraphBuilder::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSp
 // Indexing
 //===----------------------------------------------------------------------===//
 
+/// Index tensors as i64, unless they are of i32 or i64 already.
+static SmallVector<Operand> asIndices(GraphBuilder &builder, ArrayRef<Operand> indices) {
+  SmallVector<Operand> result(indices);
+  for (Operand &index : result)
+    if (index.tensor && index.tensor.dtype != ScalarType::Int && index.tensor.dtype != ScalarType::Long)
+      index.tensor = builder.convert(index.tensor, ScalarType::Long);
+  return result;
+}
+
 Tensor GraphBuilder::gather(Tensor data, ArrayRef<Operand> indices, ArrayRef<int64_t> coords, ArrayRef<AffineExpr> dims) {
   if (!data || bad)
     return {};
   SmallVector<Value> values;
-  SmallVector<AffineMap> maps = indexMaps(indices, dims, values);
+  SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), dims, values);
   if (bad)
     return {};
   auto type = graph::makeTensorType(dims, data.type().getElementType());
@@ -535,7 +558,7 @@ Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor des
   if (!updates || !dest || bad)
     return {};
   SmallVector<Value> values;
-  SmallVector<AffineMap> maps = indexMaps(indices, updates.dims(), values);
+  SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), updates.dims(), values);
   if (bad)
     return {};
   return {graph::ScatterOp::create(b, loc, dest.type(), updates.value, dest.value, values,

@@ -333,23 +333,6 @@ static LogicalResult convertBilinear(Op &op) {
   return op.finish(op.reshape(y, dims));
 }
 
-/// Distances between the rows of two matrices.
-static LogicalResult convertCdist(Op &op) {
-  Tensor a = op.tensor("x1"), b = op.tensor("x2");
-  double p = op.number("p", 2.0);
-  if (op.isBad() || a.rank() < 2 || a.rank() != b.rank() || p != 2)
-    return op.isBad() ? failure() : op.unsupported("other than the Euclidean distance of equal ranks");
-  int64_t rank = a.rank();
-  ScalarType type = a.dtype;
-  Tensor wideA = op.unsqueeze(a, rank - 1), wideB = op.unsqueeze(b, rank - 2);
-  Tensor squares = op.map(type, type, {wideA, wideB}, [](Scalars &s, ValueRange v) {
-    Value d = s.sub(v[0], v[1]);
-    return s.mul(d, d);
-  });
-  Tensor sum = op.reduce(graph::ReduceKind::Sum, squares, {rank});
-  return op.finish(op.map(type, type, {sum}, [](Scalars &s, ValueRange v) { return s.make<math::SqrtOp>(v[0]); }));
-}
-
 void populateContract(ConverterTable &t) {
   t["aten.linear"] = convertLinear;
   t["aten.matmul"] = [](Op &op) { return op.finish(matmul(op, op.tensor("self"), op.tensor("other"))); };
@@ -394,7 +377,6 @@ void populateContract(ConverterTable &t) {
   t["aten._weight_int8pack_mm"] = convertInt8PackMm;
   t["aten._int_mm"] = convertIntMm;
   t["aten.bilinear"] = convertBilinear;
-  t["aten.cdist"] = t["aten._cdist_forward"] = convertCdist;
 }
 
 } // namespace tenon::torch_export

@@ -103,8 +103,12 @@ public:
     op.b.setInsertionPointToStart(block);
     // Numbers from data are values of the block outside; those that come in are bound anew.
     op.importer.state.unbacked.clear();
+    ++op.importer.state.regionDepth;
   }
-  ~RegionBuilder() { op.importer.state.unbacked = std::move(unbacked); }
+  ~RegionBuilder() {
+    op.importer.state.unbacked = std::move(unbacked);
+    --op.importer.state.regionDepth;
+  }
 
   /// Inside, `operand` as of type `type`; a size is the same inside and outside.
   void take(const Operand &operand, Type type) {
@@ -326,7 +330,20 @@ static LogicalResult convertWhile(Op &op) {
   return finishMixed(op, results);
 }
 
+/// An operator with side effects, of which only assertions are known: they are left out.
+static LogicalResult convertWithEffects(Op &op) {
+  auto *wrapped = op.node.arg(1).getIf<OperatorArg>();
+  StringRef name = wrapped ? StringRef(wrapped->name) : StringRef();
+  name.consume_front("torch.ops.");
+  if (!isDropped(name))
+    return op.unsupported(name.empty() ? Twine() : "of '" + name + "'");
+  for (StringRef result : op.node.resultNames())
+    op.importer.values.poison(result);
+  return success();
+}
+
 void populateControl(ConverterTable &t) {
+  t["higher_order.with_effects"] = convertWithEffects;
   t["higher_order.scan"] = convertScan;
   t["higher_order.map_impl"] = t["higher_order.map"] = convertMap;
   t["higher_order.cond"] = convertCond;

@@ -38,9 +38,19 @@ void populateGradients(ConverterTable &table);
 void populatePointwiseGradients(ConverterTable &table);
 void populateFound(ConverterTable &table);
 void populateFlex(ConverterTable &table);
+void populateDistance(ConverterTable &table);
+void populateLinearAlgebra(ConverterTable &table);
+void populateSelection(ConverterTable &table);
+void populateSpecial(ConverterTable &table);
+void populateRandom(ConverterTable &table);
 const ConverterTable &converterTable();
 /// Whether every element of the operator's result depends on the elements at its place alone.
 bool isElementwise(llvm::StringRef op);
+
+/// Whether an argument is a number that comes from data and is no size; slices and elements at such places.
+bool isFromData(Op &op, llvm::StringRef name);
+mlir::LogicalResult convertFoundSlice(Op &op);
+mlir::LogicalResult convertFoundSelect(Op &op);
 
 /// A view's two directions: from its base to it, and from base and new view to the new base. `backward` is null where a
 /// view cannot be written through.
@@ -162,6 +172,9 @@ public:
   /// Coordinates of the true elements, a row each; null when `mask` is. Their number becomes the symbol that the
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
+
+  /// Seed and call number of the program's random numbers, of rank 0. Null, and reported, inside branches and loops.
+  std::pair<Tensor, Tensor> randomState();
 
   mlir::LogicalResult error(const llvm::Twine &text) override;
   using GraphBuilder::unsupported;

@@ -103,7 +103,14 @@ static LogicalResult convertDiv(Op &op) {
   StringRef mode = op.string("rounding_mode", StringRef());
   ScalarType type = op.resultDtype();
   return op.finish(op.map(type, type, {l, r}, [&](Scalars &s, ValueRange v) {
-    return mode == "floor" ? s.floorDiv(v[0], v[1]) : mode == "trunc" ? s.truncDiv(v[0], v[1]) : s.div(v[0], v[1]);
+    if (mode == "floor")
+      return s.floorDiv(v[0], v[1]);
+    if (mode != "trunc")
+      return s.div(v[0], v[1]);
+    // PyTorch rounds the quotient of half floats to their type before it cuts it off.
+    bool isHalf = s.isFloat() && s.type != type;
+    return isHalf ? s.make<math::TruncOp>(s.convert(s.convert(s.div(v[0], v[1]), s.type, type), type, s.type))
+                  : s.truncDiv(v[0], v[1]);
   }));
 }
 
@@ -444,6 +451,8 @@ static void populateBinary(ConverterTable &t) {
   t["aten.gt"] = t["aten.greater"] = comparison(Compare::Gt);
   t["aten.ge"] = t["aten.greater_equal"] = comparison(Compare::Ge);
   t["aten.pow"] = t["aten.float_power"] = convertPow;
+  t["aten.ldexp"] = binary(
+      [](Scalars &s, Value l, Value r) { return s.mul(l, s.make<math::PowFOp>(s.number(2), r)); });
   t["aten.heaviside"] = convertHeaviside;
 }
 
@@ -469,20 +478,6 @@ void populateElementwise(ConverterTable &t) {
   for (StringRef name : {"aten.detach", "aten.alias", "aten.lift_fresh", "aten.lift", "aten.detach_",
                          "aten.resolve_conj", "aten.resolve_neg"})
     t[name] = [](Op &op) { return op.finishAlias("self"); };
-  t["aten.dropout"] = [](Op &op) {
-    if (op.flag("train", false) && op.number("p", 0.0) != 0)
-      return op.unsupported("in training mode", "export the model in eval mode");
-    return op.finishAlias("input");
-  };
-  t["aten.alpha_dropout"] = t["aten.feature_dropout"] = t["aten.feature_alpha_dropout"] = t["aten.dropout"];
-  t["aten.native_dropout"] = [](Op &op) {
-    if (op.flag("train", false) && op.number("p", 0.0) != 0)
-      return op.unsupported("in training mode", "export the model in eval mode");
-    Tensor x = op.tensor("input");
-    if (!x)
-      return failure();
-    return op.finish({x, op.full(x.dims(), ScalarType::Bool, 1)});
-  };
   t["aten.copy"] = convertCopy;
   t["aten.fill"] = convertFill;
   t["aten.zero"] = [](Op &op) {

@@ -1,5 +1,6 @@
 // Sizes that depend on data: numbers read from tensors, positions of true elements, distinct values.
 #include "GraphImporter.h"
+#include "Reduction.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -81,15 +82,16 @@ bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Te
   return true;
 }
 
-Tensor Op::nonzero(Tensor mask, unsigned of) {
-  // What the exporter calls the number of rows, when nothing has that name yet.
-  std::string name;
-  if (const TensorMeta *meta = resultMeta(of))
+/// What the exporter calls the size that result `of` of an operator has, when nothing has that name yet.
+static std::string nameOfSize(Op &op, unsigned of) {
+  if (const TensorMeta *meta = op.resultMeta(of))
     for (const SymInt &size : meta->sizes)
-      if (name.empty() && size.expr && size.expr->isSymbol() && !symbols.isDeclared(size.expr->name))
-        name = size.expr->name;
-  return GraphBuilder::nonzero(mask, name);
+      if (size.expr && size.expr->isSymbol() && !op.importer.state.symbols.isDeclared(size.expr->name))
+        return size.expr->name;
+  return "";
 }
+
+Tensor Op::nonzero(Tensor mask, unsigned of) { return GraphBuilder::nonzero(mask, nameOfSize(*this, of)); }
 
 //===----------------------------------------------------------------------===//
 // Operators
@@ -184,6 +186,81 @@ static LogicalResult convertUnique(Op &op, bool isSorted) {
                         [](Scalars &s, ValueRange v) { return s.sub(v[0], v[1]); });
   }
   return op.finish(results);
+}
+
+//===----------------------------------------------------------------------===//
+// Slices whose bounds come from data
+//===----------------------------------------------------------------------===//
+
+bool isFromData(Op &op, StringRef name) {
+  auto *sym = op.node.arg(name).getIf<SymIntArg>();
+  return sym && !sym->isStatic() && !op.importer.values.number(sym->name) && op.importer.values.has(sym->name);
+}
+
+static bool canCopy(Op &op) {
+  if (!op.importer.values.tracksViews)
+    return true;
+  (void)op.unsupported("at a place that depends on data, in a program that writes in place",
+                       "call run_decompositions() on the exported program");
+  return false;
+}
+
+/// x[..., start:end:step]: the elements are read at positions, and their number becomes a size.
+LogicalResult convertFoundSlice(Op &op) {
+  Tensor x = op.tensor("self");
+  if (!x || x.rank() == 0 || !canCopy(op))
+    return op.isBad() ? failure() : op.error("slices a tensor of rank 0");
+  int64_t dim = op.dim("dim", x.rank(), 0), step = op.integer("step", 1);
+  Operand start = op.operandOr("start", Number::of(int64_t(0)));
+  Operand end = op.operandOr("end", Number::of(std::numeric_limits<int64_t>::max()));
+  if (op.isBad() || step < 1)
+    return op.isBad() ? failure() : op.error("has a step that is not positive");
+  AffineExpr n = x.dim(dim);
+  auto bound = [&](Operand value) {
+    return op.map(
+        ScalarType::Long, ScalarType::Long, {value},
+        [&](Scalars &s, ValueRange v) {
+          Value size = op.sizeValue(s, n), zero = s.integer(0);
+          Value at = s.select(s.compare(Compare::Lt, v[0], zero), s.add(v[0], size), v[0]);
+          return s.max(s.min(at, size), zero);
+        },
+        ScalarType::Unknown, Dims());
+  };
+  Tensor first = bound(start);
+  Tensor count = op.map(ScalarType::Long, ScalarType::Long, {first, bound(end)}, [&](Scalars &s, ValueRange v) {
+    Value length = s.max(s.sub(v[1], v[0]), s.integer(0));
+    return s.truncDiv(s.add(length, s.integer(step - 1)), s.integer(step));
+  });
+  if (!count)
+    return failure();
+  AffineExpr size = op.defineSize(count, 0, SizeSymbols::kMaxSize, n, nameOfSize(op, 0));
+  Tensor positions = op.map(
+      ScalarType::Long, ScalarType::Long, {first},
+      [&](Scalars &s, ValueRange v) { return s.add(v[0], s.mul(op.index(s, 0), s.integer(step))); },
+      ScalarType::Unknown, Dims{size});
+  Dims dims = x.dims();
+  dims[dim] = size;
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {Operand(positions, dim)}, coords, dims));
+}
+
+/// x[..., i]
+LogicalResult convertFoundSelect(Op &op) {
+  Tensor x = op.tensor("self");
+  Operand index = op.operand("index");
+  if (op.isBad() || x.rank() == 0 || !canCopy(op))
+    return op.isBad() ? failure() : op.error("selects from a tensor of rank 0");
+  int64_t dim = op.dim("dim", x.rank());
+  if (op.isBad() || !index.tensor)
+    return failure();
+  Dims dims = x.dims();
+  Tensor position = op.wrapIndices(op.reshape(op.convert(index.tensor, ScalarType::Long), {}), dims[dim]);
+  dims.erase(dims.begin() + dim);
+  SmallVector<int64_t> coords;
+  for (int64_t d = 0; d < x.rank(); ++d)
+    coords.push_back(d == dim ? -1 : d < dim ? d : d - 1);
+  return op.finish(op.gather(x, {Operand(position, SmallVector<int64_t>())}, coords, dims));
 }
 
 void populateFound(ConverterTable &t) {

@@ -35,6 +35,11 @@ const ConverterTable &converterTable() {
     populatePointwiseGradients(t);
     populateFound(t);
     populateFlex(t);
+    populateDistance(t);
+    populateLinearAlgebra(t);
+    populateRandom(t);
+    populateSelection(t);
+    populateSpecial(t);
     return t;
   }();
   return table;
@@ -80,7 +85,7 @@ bool isElementwise(StringRef op) {
 bool isDropped(StringRef op) {
   return op.starts_with("aten._assert_") || op.starts_with("aten.sym_constrain_range") ||
          op.starts_with("aten._assert_async") || op.starts_with("aten._functional_assert_async") ||
-         op.starts_with("aten._functional_sym_constrain") || op == "aten.sym_is_contiguous.default" ||
+         op.starts_with("aten._functional_sym_constrain") || op.starts_with("aten._linalg_check_errors") || op == "aten.sym_is_contiguous.default" ||
          op.starts_with("higher_order._") || op.starts_with("aten._functional_assert") || op == "_assert" ||
          op.starts_with("torch._check") || op == "torch._functorch.predispatch.lazy_load_decompositions" ||
          op.starts_with("torch._functorch.predispatch._vmap_");

@@ -228,7 +228,40 @@ static double identityOf(ScatterKind kind, ScalarType type) {
   }
 }
 
-static LogicalResult convertScatter(Op &op, ScatterKind kind, bool countsSelf, bool isMean) {
+namespace {
+struct ScatterHow {
+  ScatterKind kind;
+  bool countsSelf = true; ///< the old elements belong to what is combined
+  bool isMean = false;
+};
+} // namespace
+
+/// `updates` put into x along `dim`; the index has their shape.
+static Tensor scatterAlong(Op &op, Tensor x, Tensor index, Tensor updates, int64_t dim, ScatterHow how) {
+  if (op.isBad())
+    return {};
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  ScatterKind kind = how.kind;
+  Tensor ones = op.full(index.dims(), x.dtype, 1);
+  Tensor start = x;
+  if (!how.countsSelf)
+    start =
+        op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, identityOf(kind, x.dtype)), x, {index}, coords);
+  Tensor result = op.scatter(kind, updates, start, {index}, coords);
+  if (!how.isMean)
+    return result;
+  Tensor count = op.full(x.dims(), x.dtype, 1);
+  if (!how.countsSelf)
+    count = op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, 0), count, {index}, coords);
+  count = op.scatter(ScatterKind::Sum, ones, count, {index}, coords);
+  return op.map(x.dtype, x.dtype, {result, count}, [](Scalars &s, ValueRange v) {
+    Value divisor = s.max(v[1], s.integer(1));
+    return s.isFloat() ? s.div(v[0], divisor) : s.floorDiv(v[0], divisor);
+  });
+}
+
+static LogicalResult convertScatter(Op &op, ScatterHow how) {
   Tensor x = op.tensor("self"), index = op.tensor("index");
   if (op.isBad())
     return failure();
@@ -250,32 +283,56 @@ static LogicalResult convertScatter(Op &op, ScatterKind kind, bool countsSelf, b
         x.dtype, x.dtype, {op.operand("value")}, [](Scalars &, ValueRange v) { return v[0]; }, ScalarType::Unknown,
         index.dims());
   }
-  SmallVector<int64_t> coords = upTo(x.rank());
-  coords[dim] = -1;
-  if (!countsSelf)
-    x = op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, identityOf(kind, x.dtype)), x, {index}, coords);
-  Tensor result = op.scatter(kind, updates, x, {index}, coords);
-  if (isMean) {
-    Tensor count = op.full(x.dims(), x.dtype, 1);
-    if (!countsSelf)
-      count = op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, 0), count, {index}, coords);
-    count = op.scatter(ScatterKind::Sum, op.full(index.dims(), x.dtype, 1), count, {index}, coords);
-    result = op.map(x.dtype, x.dtype, {result, count}, [](Scalars &s, ValueRange v) {
-      return s.isFloat() ? s.div(v[0], v[1]) : s.floorDiv(v[0], s.max(v[1], s.integer(1)));
-    });
-  }
+  Tensor result = scatterAlong(op, x, index, updates, dim, how);
   return op.finish(result ? op.reshape(result, *op.resultDims()) : result);
 }
 
+/// How a reduction's name combines; reported when it is not known.
+static std::optional<ScatterHow> readHow(Op &op, StringRef name) {
+  bool isMean = name == "mean";
+  std::optional<ScatterKind> kind = isMean ? ScatterKind::Sum : scatterKind(name);
+  if (!kind) {
+    (void)op.error("has a reduction '" + name + "' that is not known");
+    return std::nullopt;
+  }
+  return ScatterHow{*kind, op.flag("include_self", true), isMean};
+}
+
 static LogicalResult convertScatterByName(Op &op) {
-  StringRef how = op.string("reduce", StringRef());
-  if (how.empty())
-    return convertScatter(op, ScatterKind::Set, true, false);
-  bool isMean = how == "mean";
-  std::optional<ScatterKind> kind = isMean ? ScatterKind::Sum : scatterKind(how);
-  if (!kind)
-    return op.error("has a reduction '" + how + "' that is not known");
-  return convertScatter(op, *kind, op.flag("include_self", true), isMean);
+  StringRef name = op.string("reduce", StringRef());
+  if (name.empty())
+    return convertScatter(op, {ScatterKind::Set});
+  std::optional<ScatterHow> how = readHow(op, name);
+  return how ? convertScatter(op, *how) : failure();
+}
+
+/// Whole slices along one dimension, combined.
+static LogicalResult convertIndexReduce(Op &op) {
+  Tensor x = op.tensor("self"), index = asVector(op, op.tensor("index")), source = op.tensor("source");
+  std::optional<ScatterHow> how = readHow(op, op.string("reduce"));
+  if (op.isBad() || !how)
+    return failure();
+  int64_t dim = op.dim("dim", x.rank());
+  bool isScalar = x.rank() == 0;
+  x = asVector(op, x);
+  source = asVector(op, op.convert(source, x.dtype));
+  Dims column(x.rank(), op.constant(1));
+  column[dim] = index.dim(0);
+  Tensor wide = op.broadcast(op.reshape(index, column), source.dims());
+  Tensor result = wide ? scatterAlong(op, x, wide, source, dim, *how) : Tensor();
+  return op.finish(isScalar ? op.reshape(result, {}) : result);
+}
+
+/// Elements of the flat tensor.
+static LogicalResult convertPut(Op &op) {
+  Tensor x = op.tensor("self"), index = op.tensor("index"), source = op.tensor("source");
+  if (op.isBad())
+    return failure();
+  auto flat = [&](Tensor t) { return t ? op.reshape(t, {graph::numElements(t.value.getType())}) : t; };
+  Tensor elements = flat(x), places = op.wrapIndices(flat(op.convert(index, ScalarType::Long)), elements.dim(0));
+  ScatterKind kind = op.flag("accumulate", false) ? ScatterKind::Sum : ScatterKind::Set;
+  Tensor result = op.scatter(kind, flat(op.convert(source, x.dtype)), elements, {places}, {-1});
+  return op.finish(op.reshape(result, x.dims()));
 }
 
 /// index_add, index_copy, index_fill: whole slices along one dimension.
@@ -311,7 +368,11 @@ static LogicalResult convertMaskedScatter(Op &op) {
   Tensor x = op.tensor("self"), mask = op.tensor("mask"), source = op.tensor("source");
   if (op.isBad())
     return failure();
-  Dims dims = x.dims();
+  std::optional<Dims> common = op.broadcastDims({x.dims(), mask.dims()});
+  if (!common)
+    return failure();
+  Dims dims = *common;
+  x = op.broadcast(x, dims);
   Tensor flatMask = op.broadcast(op.convert(mask, ScalarType::Bool), dims);
   if (!flatMask)
     return failure();
@@ -336,27 +397,6 @@ static LogicalResult convertMaskedScatter(Op &op) {
 //===----------------------------------------------------------------------===//
 // Searches
 //===----------------------------------------------------------------------===//
-
-/// How many boundaries lie below each value: a sum over comparisons.
-static LogicalResult convertBucketize(Op &op) {
-  bool isSearch = op.node.op().starts_with("aten.searchsorted");
-  Tensor boundaries = op.tensor(isSearch ? "sorted_sequence" : "boundaries");
-  Operand values = op.operand("self");
-  bool isRight = op.flag("right", false) || op.string("side", StringRef("left")) == "right";
-  if (op.isBad() || op.has("sorter") || boundaries.rank() != 1)
-    return op.isBad() ? failure() : op.unsupported("with a sorter, or boundaries of a rank other than 1");
-  Dims dims = values.tensor ? values.tensor.dims() : Dims();
-  int64_t rank = dims.size();
-  dims.push_back(boundaries.dim(0));
-  ScalarType type = resultType({boundaries, values});
-  if (values.tensor)
-    values.dims = upTo(rank);
-  Tensor below = op.map(
-      ScalarType::Long, type, {values, Operand(boundaries, rank)},
-      [&](Scalars &s, ValueRange v) { return s.compare(isRight ? Compare::Le : Compare::Lt, v[1], v[0]); },
-      ScalarType::Bool, dims);
-  return op.finish(op.convert(op.reduce(graph::ReduceKind::Sum, below, {rank}), op.resultDtype()));
-}
 
 static LogicalResult convertIsin(Op &op) {
   Operand x = op.operand("elements"), tests = op.operand("test_elements");
@@ -391,8 +431,8 @@ static LogicalResult convertEmbeddingBag(Op &op) {
   int64_t mode = op.integer("mode", 0), padding = op.integer("padding_idx", -1);
   if (op.isBad())
     return failure();
-  if (indices.rank() != 1 || offsets.rank() != 1 || padding >= 0)
-    return op.unsupported("with a padding index, or indices of a rank other than 1");
+  if (indices.rank() != 1 || offsets.rank() != 1)
+    return op.unsupported("with indices of a rank other than 1");
   AffineExpr count = indices.dim(0), bags = offsets.dim(0);
   if (op.flag("include_last_offset", false))
     bags = graph::normalize(bags - 1);
@@ -414,9 +454,21 @@ static LogicalResult convertEmbeddingBag(Op &op) {
   constexpr int64_t kMean = 1, kMax = 2;
   Dims shape{bags, table.dim(1)};
   ScatterKind kind = mode == kMax ? ScatterKind::Max : ScatterKind::Sum;
+  Tensor counted = op.full({count}, type, 1);
+  if (padding >= 0) { // such an index is not there
+    Tensor counts = op.map(
+        ScalarType::Bool, ScalarType::Long, {indices},
+        [&](Scalars &s, ValueRange v) { return s.compare(Compare::Ne, v[0], s.integer(padding)); }, ScalarType::Bool);
+    Operand isThere(counts, {0});
+    isThere.isRaw = true;
+    rows = op.map(type, type, {rows, isThere}, [&](Scalars &s, ValueRange v) {
+      return s.select(v[1], v[0], s.number(identityOf(kind, type)));
+    });
+    counted = op.convert(counts, type);
+  }
   Tensor start = op.full(shape, type, identityOf(kind, type));
   Tensor result = op.scatter(kind, rows, start, {Operand(bag, {0})}, {-1, 1});
-  Tensor size = op.scatter(ScatterKind::Sum, op.full({count}, type, 1), op.full({bags}, type, 0), {bag}, {-1});
+  Tensor size = op.scatter(ScatterKind::Sum, counted, op.full({bags}, type, 0), {bag}, {-1});
   if (mode != 0)
     result = op.map(type, type, {result, Operand(size, {0})}, [&](Scalars &s, ValueRange v) {
       if (mode == kMean)
@@ -436,11 +488,12 @@ void populateIndexing(ConverterTable &t) {
   t["aten.index"] = t["aten._unsafe_index"] = convertIndex;
   t["aten.index_put"] = t["aten._unsafe_index_put"] = convertIndexPut;
   t["aten.scatter"] = t["aten.scatter_reduce"] = convertScatterByName;
-  t["aten.scatter_add"] = [](Op &op) { return convertScatter(op, ScatterKind::Sum, true, false); };
+  t["aten.scatter_add"] = [](Op &op) { return convertScatter(op, {ScatterKind::Sum}); };
+  t["aten.index_reduce"] = convertIndexReduce;
+  t["aten.put"] = convertPut;
   t["aten.index_add"] = [](Op &op) { return convertIndexWrite(op, ScatterKind::Sum); };
   t["aten.index_copy"] = t["aten.index_fill"] = [](Op &op) { return convertIndexWrite(op, ScatterKind::Set); };
   t["aten.masked_scatter"] = convertMaskedScatter;
-  t["aten.bucketize"] = t["aten.searchsorted"] = convertBucketize;
   t["aten.isin"] = convertIsin;
 }
 

@@ -278,6 +278,18 @@ static Convert adaptiveAveragePool(int64_t spatial) {
   };
 }
 
+/// Which elements one dimension's windows read: positions [out, taps]. A window has at most `taps` elements; its last one
+/// is read again where it has fewer.
+static Tensor windowPositions(Op &op, int64_t in, int64_t out, int64_t taps) {
+  return op.generate(ScalarType::Long, ScalarType::Long, {op.constant(out), op.constant(taps)},
+                     [&](Scalars &s, ValueRange) {
+                       Value at = s.mul(op.index(s, 0), s.integer(in)), m = s.integer(out);
+                       Value end = s.truncDiv(s.add(at, s.integer(in + out - 1)), m);
+                       return s.min(s.add(s.truncDiv(at, m), op.index(s, 1)), s.sub(end, s.integer(1)));
+                     });
+}
+
+/// One dimension after the other: each maximum with where it lies in the plane, counted row-major.
 static Convert adaptiveMaxPool(int64_t spatial) {
   return [spatial](Op &op) {
     bool isSingle;
@@ -285,33 +297,46 @@ static Convert adaptiveMaxPool(int64_t spatial) {
     std::optional<Dims> wanted = op.isBad() ? std::nullopt : readOutputSize(op, x, spatial);
     if (!wanted)
       return failure();
-    for (int64_t i = 0; i < spatial; ++i) {
+    bool wantsPlaces = op.node.resultNames().size() > 1 && op.isUsed(1);
+    Tensor places;
+    if (wantsPlaces) {
+      Dims plane(x.dims().begin() + 2, x.dims().end());
+      places = op.generate(ScalarType::Long, ScalarType::Long, x.dims(), [&](Scalars &s, ValueRange) {
+        Value flat = s.integer(0);
+        for (int64_t i = 0; i < spatial; ++i)
+          flat = s.add(s.mul(flat, op.sizeValue(s, plane[i])), op.index(s, i + 2));
+        return flat;
+      });
+    }
+    // The last dimension first: of equal maxima the first in row-major order wins.
+    for (int64_t i = spatial - 1; i >= 0; --i) {
       int64_t dim = i + 2;
       std::optional<int64_t> in = graph::asConstant(x.dim(dim)), out = graph::asConstant((*wanted)[i]);
       if (!in || !out || *out < 1)
         return op.unsupported("of symbolic sizes");
-      // A window has at most this many elements; its last one is read again where it has fewer.
       int64_t taps = (*in + *out - 1) / *out + (*in % *out != 0);
-      Tensor position = op.generate(ScalarType::Long, ScalarType::Long, {op.constant(*out), op.constant(taps)},
-                                    [&](Scalars &s, ValueRange) {
-                                      Value at = s.mul(op.index(s, 0), s.integer(*in)), m = s.integer(*out);
-                                      Value end = s.truncDiv(s.add(at, s.integer(*in + *out - 1)), m);
-                                      return s.min(s.add(s.truncDiv(at, m), op.index(s, 1)), s.sub(end, s.integer(1)));
-                                    });
-      Dims points = x.dims();
+      Tensor position = windowPositions(op, *in, *out, taps);
+      Dims points = x.dims(), rest;
       points[dim] = op.constant(*out);
+      rest = points;
       points.insert(points.begin() + dim + 1, op.constant(taps));
-      SmallVector<int64_t> coords;
+      SmallVector<int64_t> coords, chosen;
       for (int64_t d = 0; d < x.rank(); ++d)
         coords.push_back(d == dim ? -1 : d < dim ? d : d + 1);
-      x = op.reduce(ReduceKind::Max, op.gather(x, {Operand(position, {dim, dim + 1})}, coords, points), {dim + 1});
+      for (int64_t d = 0; d <= x.rank(); ++d)
+        chosen.push_back(d == dim + 1 ? -1 : d <= dim ? d : d - 1);
+      auto read = [&](Tensor t) { return op.gather(t, {Operand(position, {dim, dim + 1})}, coords, points); };
+      Tensor windows = read(x);
+      if (wantsPlaces)
+        places = op.gather(read(places), {op.argReduce(ReduceKind::Max, windows, dim + 1)}, chosen, rest);
+      x = op.reduce(ReduceKind::Max, windows, {dim + 1});
       if (!x)
         return failure();
     }
-    Tensor y = isSingle ? op.squeeze(x, {0}) : x;
+    auto finish = [&](Tensor t) { return isSingle && t ? op.squeeze(t, {0}) : t; };
     if (op.node.resultNames().size() == 1)
-      return op.finish(y);
-    return op.finish({y, Tensor()});
+      return op.finish(finish(x));
+    return op.finish({finish(x), finish(places)});
   };
 }
 

@@ -310,20 +310,6 @@ static LogicalResult convertLogSumExp(Op &op) {
 // Running combinations and orders
 //===----------------------------------------------------------------------===//
 
-/// cummax, cummin: the values alone.
-static Convert convertRunningExtremum(ReduceKind kind) {
-  return [kind](Op &op) {
-    Tensor x = op.tensor("self");
-    if (!x)
-      return failure();
-    int64_t dim = op.dim("dim", x.rank());
-    if (op.isUsed(1))
-      return op.unsupported("with positions");
-    Tensor wide = isUnsigned(x.dtype) ? op.convert(x, ScalarType::Long) : x;
-    return op.finish({op.convert(op.cumulate(kind, wide, dim), x.dtype), Tensor()});
-  };
-}
-
 static Convert convertCumulate(ReduceKind kind) {
   return [kind](Op &op) {
     Tensor x = op.tensor("self");
@@ -358,22 +344,19 @@ static LogicalResult convertTopk(Op &op) {
   return op.finish({op.slice(values, dim, op.constant(0), k), op.slice(positions, dim, op.constant(0), k)});
 }
 
-/// The k-th smallest, or the lower median.
-static LogicalResult convertKth(Op &op, bool isMedian) {
+/// The k-th smallest.
+static LogicalResult convertKth(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
-  bool isWhole = isMedian && !op.has("dim");
-  if (isWhole)
-    x = op.flatten(x, 0, x.rank() - 1);
-  int64_t dim = isWhole ? 0 : op.dim("dim", x.rank(), -1);
   if (x.rank() == 0)
-    return op.finish(isWhole ? Tensors{x} : Tensors{x, op.scalar(ScalarType::Long, 0)});
-  AffineExpr k = isMedian ? graph::normalize((x.dim(dim) - 1).floorDiv(2)) : op.size("k") - 1;
+    return op.finish({x, op.scalar(ScalarType::Long, 0)});
+  int64_t dim = op.dim("dim", x.rank(), -1);
+  AffineExpr k = op.size("k") - 1;
   auto [values, positions] = op.sort(x, dim, false);
-  bool keeps = !isWhole && keepsDims(op);
+  bool keeps = keepsDims(op);
   auto take = [&](Tensor t) { return keeps ? op.slice(t, dim, k, op.constant(1)) : op.select(t, dim, k); };
-  return op.finish(isWhole ? Tensors{take(values)} : Tensors{take(values), take(positions)});
+  return op.finish({take(values), take(positions)});
 }
 
 void populateReduction(ConverterTable &t) {
@@ -401,15 +384,12 @@ void populateReduction(ConverterTable &t) {
   t["aten.pairwise_distance"] = convertPairwiseDistance;
   t["aten.nansum"] = withoutNans(false);
   t["aten.nanmean"] = withoutNans(true);
-  t["aten.cummax"] = convertRunningExtremum(ReduceKind::Max);
-  t["aten.cummin"] = convertRunningExtremum(ReduceKind::Min);
   t["aten.logsumexp"] = t["aten.special_logsumexp"] = convertLogSumExp;
   t["aten.cumsum"] = convertCumulate(ReduceKind::Sum);
   t["aten.cumprod"] = convertCumulate(ReduceKind::Prod);
   t["aten.sort"] = t["aten.argsort"] = convertSort;
   t["aten.topk"] = convertTopk;
-  t["aten.kthvalue"] = [](Op &op) { return convertKth(op, false); };
-  t["aten.median"] = [](Op &op) { return convertKth(op, true); };
+  t["aten.kthvalue"] = convertKth;
 }
 
 } // namespace tenon::torch_export

@@ -235,65 +235,98 @@ static Value toPixels(Op &op, Scalars &s, Value x, AffineExpr size, Border borde
   return position;
 }
 
+/// x at the points of a grid; images and volumes. Taps are combined with a weight for each dimension.
 static LogicalResult convertGridSample(Op &op) {
   Tensor x = op.tensor("input"), grid = op.tensor("grid");
   int64_t mode = op.integer("interpolation_mode", 0), padding = op.integer("padding_mode", 0);
   bool aligns = op.flag("align_corners", false);
-  if (op.isBad() || x.rank() != 4 || grid.rank() != 4)
-    return op.isBad() ? failure() : op.unsupported("on volumes");
-  if (mode > 1 || mode < 0 || padding > 2 || padding < 0)
-    return op.unsupported("with bicubic interpolation");
+  constexpr int64_t kLinear = 0, kCubic = 2;
+  if (op.isBad() || x.rank() < 4 || x.rank() > 5 || grid.rank() != x.rank())
+    return op.isBad() ? failure() : op.error("needs images or volumes");
+  int64_t spatial = x.rank() - 2;
+  if (mode > kCubic || mode < 0 || padding > 2 || padding < 0 || (mode == kCubic && spatial != 2))
+    return op.error("has a mode that is not known");
   Border border = static_cast<Border>(padding);
   ScalarType type = x.dtype, work = computeType(type);
   x = op.convert(x, work);
-  Tensor gx = op.select(grid, 3, op.constant(0)), gy = op.select(grid, 3, op.constant(1));
-  auto pixels = [&](Tensor g, AffineExpr size) {
-    return op.map(work, work, {g}, [&](Scalars &s, ValueRange v) {
-      Value p = toPixels(op, s, v[0], size, border, aligns);
-      return mode == 1 ? s.make<math::RoundEvenOp>(p) : p;
-    });
+  SmallVector<int64_t> offsets = mode == kLinear ? SmallVector<int64_t>{0, 1}
+                                 : mode == kCubic ? SmallVector<int64_t>{-1, 0, 1, 2}
+                                                  : SmallVector<int64_t>{0};
+  Dims size, dims{x.dim(0), x.dim(1)};
+  SmallVector<int64_t> places{0};
+  Tensors positions;
+  SmallVector<Tensors> taps(spatial); // by dimension and offset: which element
+  for (int64_t i = 0; i < spatial; ++i) {
+    size.push_back(x.dim(i + 2));
+    dims.push_back(grid.dim(i + 1));
+    places.push_back(i + 2);
+    // The last coordinate of the grid is of the first dimension. Cubic taps are put inside the border one by one.
+    positions.push_back(op.map(
+        work, work, {op.select(grid, spatial + 1, op.constant(spatial - 1 - i))}, [&](Scalars &s, ValueRange v) {
+          Value p = toPixels(op, s, v[0], size[i], mode == kCubic ? Border::Zeros : border, aligns);
+          return offsets.size() == 1 ? s.make<math::RoundEvenOp>(p) : p;
+        }));
+    if (!positions.back())
+      return failure();
+    for (int64_t offset : offsets)
+      taps[i].push_back(op.map(
+          ScalarType::Long, work, {positions.back()},
+          [&](Scalars &s, ValueRange v) -> Value {
+            Value at = s.add(s.make<math::FloorOp>(v[0]), s.number(static_cast<double>(offset)));
+            Value n = op.sizeValue(s, size[i]), last = s.sub(n, s.number(1)), two = s.number(2);
+            if (mode == kCubic && border == Border::Reflect)
+              at = aligns ? reflect(s, at, s.number(0), s.mul(two, last))
+                          : reflect(s, at, s.number(-1), s.sub(s.mul(two, n), s.number(1)));
+            return s.convert(s.min(s.max(at, s.number(0)), last), s.type, ScalarType::Long);
+          },
+          ScalarType::Long));
+  }
+  // All combinations of taps; the number of one is its digits to the base of how many there are.
+  int64_t count = offsets.size(), total = 1;
+  for (int64_t i = 0; i < spatial; ++i)
+    total *= count;
+  auto digit = [&](int64_t combination, int64_t i) {
+    for (int64_t k = spatial - 1; k > i; --k)
+      combination /= count;
+    return combination % count;
   };
-  AffineExpr height = x.dim(2), width = x.dim(3);
-  Tensor px = pixels(gx, width), py = pixels(gy, height);
-  if (!px || !py)
-    return failure();
-  auto tap = [&](Tensor p, AffineExpr size, int64_t offset) {
-    return op.map(
-        ScalarType::Long, work, {p},
-        [&](Scalars &s, ValueRange v) -> Value {
-          Value at = s.add(s.make<math::FloorOp>(v[0]), s.number(static_cast<double>(offset)));
-          Value last = s.sub(op.sizeValue(s, size), s.number(1));
-          return s.convert(s.min(s.max(at, s.number(0)), last), s.type, ScalarType::Long);
-        },
-        ScalarType::Long);
-  };
-  Dims dims{x.dim(0), x.dim(1), grid.dim(1), grid.dim(2)};
-  int64_t taps = mode == 1 ? 1 : 2;
-  SmallVector<Operand> operands{Operand(px, {0, 2, 3}), Operand(py, {0, 2, 3})};
-  for (int64_t dy = 0; dy < taps; ++dy)
-    for (int64_t dx = 0; dx < taps; ++dx)
-      operands.push_back(op.gather(x, {Operand(tap(py, height, dy), {0, 2, 3}), Operand(tap(px, width, dx), {0, 2, 3})},
-                                   {0, 1, -1, -2}, dims));
+  SmallVector<Operand> operands;
+  for (const Tensor &position : positions)
+    operands.push_back(Operand(position, places));
+  SmallVector<int64_t> coords{0, 1};
+  for (int64_t i = 0; i < spatial; ++i)
+    coords.push_back(-i - 1);
+  for (int64_t c = 0; c < total; ++c) {
+    SmallVector<Operand> indices;
+    for (int64_t i = 0; i < spatial; ++i)
+      indices.push_back(Operand(taps[i][digit(c, i)], places));
+    operands.push_back(op.gather(x, indices, coords, dims));
+  }
   return op.finish(op.map(
       type, work, operands,
       [&](Scalars &s, ValueRange v) {
-        Value x0 = s.make<math::FloorOp>(v[0]), y0 = s.make<math::FloorOp>(v[1]), one = s.number(1), zero = s.number(0);
-        Value tx = s.sub(v[0], x0), ty = s.sub(v[1], y0), sum;
-        for (int64_t dy = 0; dy < taps; ++dy)
-          for (int64_t dx = 0; dx < taps; ++dx) {
-            Value weight = one;
-            if (taps == 2)
-              weight = s.mul(dx ? tx : s.sub(one, tx), dy ? ty : s.sub(one, ty));
-            if (border == Border::Zeros) {
-              auto isInside = [&](Value at, int64_t offset, AffineExpr size) {
-                Value p = s.add(at, s.number(static_cast<double>(offset)));
-                return s.both(s.compare(Compare::Ge, p, zero), s.compare(Compare::Lt, p, op.sizeValue(s, size)));
-              };
-              weight = s.select(s.both(isInside(x0, dx, width), isInside(y0, dy, height)), weight, zero);
-            }
-            Value term = s.mul(v[2 + dy * taps + dx], weight);
-            sum = sum ? s.add(sum, term) : term;
+        SmallVector<SmallVector<Value>> weights(spatial);
+        for (int64_t i = 0; i < spatial; ++i) {
+          Value floor = s.make<math::FloorOp>(v[i]), t = s.sub(v[i], floor), one = s.number(1), zero = s.number(0);
+          weights[i] = mode == kLinear ? SmallVector<Value>{s.sub(one, t), t}
+                       : mode == kCubic ? cubicWeights(s, t)
+                                        : SmallVector<Value>{one};
+          for (auto [weight, offset] : llvm::zip(weights[i], offsets)) {
+            if (border != Border::Zeros)
+              continue;
+            Value at = s.add(floor, s.number(static_cast<double>(offset)));
+            Value isInside =
+                s.both(s.compare(Compare::Ge, at, zero), s.compare(Compare::Lt, at, op.sizeValue(s, size[i])));
+            weight = s.select(isInside, weight, zero);
           }
+        }
+        Value sum;
+        for (int64_t c = 0; c < total; ++c) {
+          Value term = v[spatial + c];
+          for (int64_t i = 0; i < spatial; ++i)
+            term = s.mul(term, weights[i][digit(c, i)]);
+          sum = sum ? s.add(sum, term) : term;
+        }
         return sum;
       },
       ScalarType::Unknown, dims));
@@ -315,7 +348,7 @@ void populateResampling(ConverterTable &t) {
   add("aten.upsample_bicubic2d", Filter::Cubic, 2, false);
   add("aten._upsample_bilinear2d_aa", Filter::Linear, 2, true);
   add("aten._upsample_bicubic2d_aa", Filter::Cubic, 2, true);
-  t["aten.grid_sampler_2d"] = t["aten.grid_sampler"] = convertGridSample;
+  t["aten.grid_sampler_2d"] = t["aten.grid_sampler_3d"] = t["aten.grid_sampler"] = convertGridSample;
 }
 
 } // namespace tenon::torch_export

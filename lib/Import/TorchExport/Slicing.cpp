@@ -65,6 +65,8 @@ static std::optional<SliceRange> readSlice(Op &op, Tensor x, std::optional<Dims>
 }
 
 static LogicalResult convertSlice(Op &op) {
+  if (isFromData(op, "start") || isFromData(op, "end"))
+    return convertFoundSlice(op);
   Tensor x = op.tensor("self");
   std::optional<Dims> recorded = op.resultDims();
   if (x && recorded && recorded->size() != static_cast<size_t>(x.rank()))
@@ -79,6 +81,8 @@ static AffineExpr readIndex(Op &op, StringRef name, AffineExpr size) {
 }
 
 static LogicalResult convertSelect(Op &op) {
+  if (isFromData(op, "index"))
+    return convertFoundSelect(op);
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
@@ -349,7 +353,34 @@ static LogicalResult convertRepeat(Op &op) {
   return op.finish(op.reshape(op.broadcast(op.reshape(x, wide), full), merged));
 }
 
+/// Position i as often as `repeats[i]` says: it is the number of runs that end at or before each place.
+static Tensor repeatedPositions(Op &op, Tensor repeats, AffineExpr length) {
+  Tensor ends = op.cumulate(graph::ReduceKind::Sum, op.convert(repeats, ScalarType::Long), 0);
+  if (!ends)
+    return {};
+  Tensor isBehind = op.map(
+      ScalarType::Long, ScalarType::Long, {Operand(ends, {1})},
+      [&](Scalars &s, ValueRange v) { return s.compare(Compare::Le, v[0], op.index(s, 0)); }, ScalarType::Bool,
+      Dims{length, ends.dim(0)});
+  return op.reduce(graph::ReduceKind::Sum, isBehind, {1});
+}
+
+/// repeat_interleave(repeats), whose length is given or depends on data.
+static LogicalResult convertRepeatedPositions(Op &op) {
+  Tensor repeats = op.tensor("repeats");
+  if (!repeats)
+    return failure();
+  std::optional<Dims> dims = op.resultDims();
+  AffineExpr length = op.has("output_size") ? op.size("output_size") : dims ? (*dims)[0] : AffineExpr();
+  if (op.isBad() || !length)
+    return op.isBad() ? failure()
+                      : op.unsupported("with a length that depends on data", "pass output_size to repeat_interleave");
+  return op.finish(op.convert(repeatedPositions(op, repeats, length), op.resultDtype()));
+}
+
 static LogicalResult convertRepeatInterleave(Op &op) {
+  if (!op.has("self"))
+    return convertRepeatedPositions(op);
   Tensor x = op.tensor("self");
   if (!x || !op.node.arg("repeats").as<SymIntArg>())
     return op.isBad() ? failure() : op.unsupported("with a tensor of repetitions");
@@ -574,14 +605,38 @@ static LogicalResult convertPatches(Op &op, bool isToColumns) {
   return op.finish(isSingle ? op.squeeze(y, {0}) : y);
 }
 
+/// A diagonal written: its elements are the last dimension of the source.
+static LogicalResult convertDiagonalScatter(Op &op) {
+  Tensor x = op.tensor("self"), source = op.tensor("src");
+  if (op.isBad() || x.rank() < 2)
+    return op.isBad() ? failure() : op.error("needs a matrix");
+  int64_t rank = x.rank(), offset = op.integer("offset", 0), row = op.dim("dim1", rank, 0), column = op.dim("dim2", rank, 1);
+  if (op.isBad())
+    return failure();
+  auto positions = [&](int64_t from) {
+    return Operand(op.generate(ScalarType::Long, ScalarType::Long, {source.dim(rank - 2)},
+                               [&](Scalars &s, ValueRange) { return s.add(op.index(s, 0), s.integer(from)); }),
+                   ArrayRef<int64_t>{rank - 2});
+  };
+  SmallVector<int64_t> coords;
+  int64_t next = 0;
+  for (int64_t d = 0; d < rank; ++d)
+    coords.push_back(d == row ? -1 : d == column ? -2 : next++);
+  return op.finish(op.scatter(graph::ScatterKind::Set, op.convert(source, x.dtype), x,
+                              {positions(std::max<int64_t>(0, -offset)), positions(std::max<int64_t>(0, offset))},
+                              coords));
+}
+
 /// Windows of `size` along a dimension, `step` apart, as a new last dimension.
 static LogicalResult convertUnfold(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
   int64_t dim = op.dim("dimension", x.rank()), size = op.integer("size"), step = op.integer("step");
-  if (op.isBad() || step < 1 || x.rank() == 0)
-    return op.isBad() ? failure() : op.error("needs a positive step and a dimension");
+  if (op.isBad() || step < 1)
+    return op.isBad() ? failure() : op.error("needs a positive step");
+  if (x.rank() == 0) // one window, of one element or none
+    return op.finish(op.slice(op.reshape(x, {op.constant(1)}), 0, op.constant(0), op.constant(size)));
   Dims dims = x.dims();
   dims[dim] = graph::normalize((dims[dim] - size).floorDiv(step) + 1);
   dims.push_back(op.constant(size));
@@ -689,6 +744,7 @@ void populateSlicing(ConverterTable &t) {
   t["aten.roll"] = convertRoll;
   t["aten.diff"] = convertDiff;
   t["aten.diagonal"] = t["aten.diagonal_copy"] = t["aten.linalg_diagonal"] = convertDiagonal;
+  t["aten.diagonal_scatter"] = convertDiagonalScatter;
   t["aten.unfold"] = t["aten.unfold_copy"] = convertUnfold;
   t["aten.as_strided"] = t["aten.as_strided_copy"] = convertAsStrided;
 }

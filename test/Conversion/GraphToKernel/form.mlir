@@ -142,3 +142,23 @@ func.func @recurrent(%h0: tensor<1x4xf32>, %xs: tensor<8x1x4xf32>) -> tensor<1x4
   }
   return %h : tensor<1x4xf32>
 }
+
+// -----
+
+// A constant that a product reads, through a permutation or not, is stored by a kernel of its own first.
+
+// CHECK-LABEL: kernel.func @pointwise
+//       CHECK:   graph.constant
+//       CHECK:   graph.map
+// CHECK-LABEL: kernel.func @contract
+//   CHECK-NOT:   graph.constant
+//       CHECK:   graph.contract
+// CHECK-LABEL: func.func @constant_operand
+//       CHECK:   %[[C:.*]] = kernel.call @pointwise
+//       CHECK:   kernel.call @contract{{.*}} %[[C]]
+func.func @constant_operand(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
+  %c = graph.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+  %t = graph.permute %c order [1, 0] : tensor<2x2xf32>
+  %0 = graph.contract %x, %t maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>] : tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
+  return %0 : tensor<2x2xf32>
+}

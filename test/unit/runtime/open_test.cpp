@@ -258,6 +258,20 @@ TEST(verifier_agrees_with_the_generated_one) {
   CHECK(accepted > 1000 && stricter < 400);
 }
 
+// A weight of rank 0 has an empty list of sizes, which the builder does not align.
+TEST(rank_0_at_every_alignment) {
+  for (size_t length = 1; length <= 16; ++length) {
+    flatbuffers::FlatBufferBuilder builder;
+    const std::vector<int64_t> none;
+    const std::string name(length, 'w');
+    const std::vector<flatbuffers::Offset<tenon::file::Weight>> weights{
+        tenon::file::CreateWeightDirect(builder, name.c_str(), tenon::file::DType::F32, &none, 0, 0, 4)};
+    tenon::file::FinishHeaderBuffer(builder, tenon::file::CreateHeaderDirect(builder, 1, 0, "unit test", nullptr, nullptr,
+                                                                             nullptr, nullptr, nullptr, &weights));
+    CHECK(tenon::rt::isValidHeader(builder.GetBufferPointer(), builder.GetSize()));
+  }
+}
+
 // The same for the ELF headers, dynamic section, symbols and relocations: the image must be refused or load.
 TEST(random_image_flips_with_right_hash) {
   std::mt19937 random(seed());
