@@ -10,39 +10,36 @@
 #include "mlir/IR/Verifier.h"
 #include "tenon/Interp/Interpreter.h"
 #include "tenon/Pipelines/Compile.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
 #include <random>
 
 using namespace mlir;
 using namespace tenon;
-namespace cl = llvm::cl;
 
 namespace {
-/// The command line. The linker that compiling calls resets all options of LLVM's parser, so their values are taken once.
+/// The command line. LLVM's parser would not do: the linker that compiling calls resets its options.
 struct Settings {
   uint64_t firstSeed = 1;
   unsigned count = 100, steps = 10, maxFailures = 10;
-  std::string level;
-  bool printOnly = false, shrinks = true;
+  std::string level = "host";
+  bool printOnly = false, keepsSize = false;
 
-  static Settings parse(int argc, char **argv);
+  void addTo(CLI::App &app);
 };
 } // namespace
 
-Settings Settings::parse(int argc, char **argv) {
-  cl::opt<uint64_t> seed("seed", cl::desc("First seed"), cl::init(1));
-  cl::opt<unsigned> count("count", cl::desc("Number of seeds"), cl::init(100));
-  cl::opt<unsigned> steps("steps", cl::desc("Most steps of one graph"), cl::init(10));
-  cl::opt<std::string> level("target", cl::desc("CPU level to compile for"), cl::init("host"));
-  cl::opt<bool> print("print", cl::desc("Print the module of the first seed and do nothing else"));
-  cl::opt<bool> noShrink("no-shrink", cl::desc("Report failures as they are"));
-  cl::opt<unsigned> maxFailures("max-failures", cl::desc("Stop after so many"), cl::init(10));
-  cl::ParseCommandLineOptions(argc, argv, "Random graphs through the interpreter and through compiled code\n");
-  return {seed, count, steps, maxFailures, level, print, !noShrink};
+void Settings::addTo(CLI::App &app) {
+  app.add_option("--seed", firstSeed, "First seed");
+  app.add_option("--count", count, "Number of seeds");
+  app.add_option("--steps", steps, "Most steps of one graph")->check(CLI::PositiveNumber);
+  app.add_option("--target", level, "CPU level to compile for");
+  app.add_flag("--print", printOnly, "Print the module of the first seed and do nothing else");
+  app.add_flag("--no-shrink", keepsSize, "Report failures as they are");
+  app.add_option("--max-failures", maxFailures, "Stop after so many");
 }
 
 namespace {
@@ -240,7 +237,10 @@ static fuzz::Recipe shrink(MLIRContext *context, fuzz::Recipe recipe, const std:
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  const Settings settings = Settings::parse(argc, argv);
+  CLI::App app("Random graphs through the interpreter and through compiled code");
+  Settings settings;
+  settings.addTo(app);
+  CLI11_PARSE(app, argc, argv);
   driver::Context owner(1);
   MLIRContext *context = owner.get();
   unsigned failures = 0, done = 0;
@@ -260,7 +260,7 @@ int main(int argc, char **argv) {
     if (outcome.kind.empty())
       continue;
     ++failures;
-    if (settings.shrinks) {
+    if (!settings.keepsSize) {
       recipe = shrink(context, recipe, outcome.kind, settings.level);
       outcome = check(context, recipe, settings.level);
     }

@@ -147,14 +147,11 @@ func.func @recurrent(%h0: tensor<1x4xf32>, %xs: tensor<8x1x4xf32>) -> tensor<1x4
 
 // A constant that a product reads, through a permutation or not, is stored by a kernel of its own first.
 
-// CHECK-LABEL: kernel.func @pointwise
-//       CHECK:   graph.constant
-//       CHECK:   graph.map
 // CHECK-LABEL: kernel.func @contract
 //   CHECK-NOT:   graph.constant
 //       CHECK:   graph.contract
 // CHECK-LABEL: func.func @constant_operand
-//       CHECK:   %[[C:.*]] = kernel.call @pointwise
+//       CHECK:   %[[C:.*]] = kernel.call @map
 //       CHECK:   kernel.call @contract{{.*}} %[[C]]
 func.func @constant_operand(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
   %c = graph.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
