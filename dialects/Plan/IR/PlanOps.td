@@ -218,6 +218,8 @@ def Plan_CallOp : Plan_Op<"call", [AttrSizedOperandSegments]> {
           return true;
       return false;
     }
+    /// Whether the calling thread may run it: it has scratch memory, or needs none.
+    bool canRunHere() { return getScratch() || getScratchBytes().getConstant() == 0; }
   }];
   let hasVerifier = 1;
 }

@@ -46,9 +46,6 @@ private:
 };
 } // namespace
 
-/// A call that can also run on the calling thread, so that a small group need not wake others.
-static bool canRunHere(CallOp call) { return call.getScratch() || call.getScratchBytes().getConstant() == 0; }
-
 static bool areSiblings(CallOp a, CallOp b) {
   auto isData = [](Value buffer) {
     SmallVector<Value, 8> roots;
@@ -84,7 +81,7 @@ static void hoistOperands(Operation *op, Operation *place) {
 }
 
 static void groupFrom(CallOp first) {
-  if (!canRunHere(first))
+  if (!first.canRunHere()) // a small group need not wake others
     return;
   SmallVector<CallOp> group{first};
   SmallVector<Accesses> grouped{Accesses(first)}, between;
@@ -96,7 +93,7 @@ static void groupFrom(CallOp first) {
     Accesses accesses(op);
     auto isApart = [&](const Accesses &other) { return accesses.isIndependentOf(other); };
     auto call = dyn_cast<CallOp>(op);
-    if (call && canRunHere(call) && areSiblings(first, call) && llvm::all_of(grouped, isApart) &&
+    if (call && call.canRunHere() && areSiblings(first, call) && llvm::all_of(grouped, isApart) &&
         llvm::all_of(between, isApart)) {
       group.push_back(call);
       grouped.push_back(std::move(accesses));

@@ -427,8 +427,7 @@ private:
     // What is known now decides now; the rest is decided by each call.
     std::optional<int64_t> fixedTiles = graph::asConstant(tilesExpr);
     std::optional<int64_t> fixedWork = call.getWork() ? call.getWork()->getConstant() : std::nullopt;
-    bool canRunHere = call.getScratch() || call.getScratchBytes().getConstant() == 0;
-    if (!canRunHere)
+    if (!call.canRunHere())
       return runOnThreads();
     if ((fixedTiles && *fixedTiles <= 1) || (fixedWork && *fixedWork < plan::kParallelWork))
       return runHere(call, tiles);

@@ -71,6 +71,15 @@ Tensor GraphBuilder::withDims(Tensor x, ArrayRef<AffineExpr> want) {
   return {graph::AssertDimOp::create(b, loc, type, x.value), x.dtype};
 }
 
+int64_t GraphBuilder::wrapDim(int64_t dim, int64_t rank) {
+  int64_t span = std::max<int64_t>(rank, 1);
+  if (dim < -span || dim >= span) {
+    (void)error("has dimension " + Twine(dim) + ", which is out of range for rank " + Twine(rank));
+    return 0;
+  }
+  return dim < 0 ? dim + span : dim;
+}
+
 std::optional<bool> GraphBuilder::isLessEqual(AffineExpr l, AffineExpr r) const {
   return symbols.isLessEqual(l, r);
 }

@@ -92,6 +92,8 @@ public:
   //===--------------------------------------------------------------------===//
   mlir::AffineExpr constant(int64_t value) const { return mlir::getAffineConstantExpr(value, context()); }
   graph::Dims constants(llvm::ArrayRef<int64_t> values) const;
+  /// A dimension counted from the end when negative; an error when there is none such. Rank 0 counts as 1.
+  int64_t wrapDim(int64_t dim, int64_t rank);
   std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b) const;
   /// Claims that `x` has the sizes `want`: nothing when they are the same expressions, an error when they cannot be.
   Tensor withDims(Tensor x, llvm::ArrayRef<mlir::AffineExpr> want);

@@ -1,4 +1,4 @@
-// Convolutions: graph.conv is channels last, so permutes stand around it; a later pass moves and cancels them.
+// Convolutions of ONNX, transposed ones too, and Col2Im.
 #include "Convolution.h"
 #include <numeric>
 
@@ -58,28 +58,8 @@ Tensor convolution(Op &op, Tensor x, Tensor filter, Tensor bias) {
   std::optional<Padding> padding = readPadding(op, x, window, strides, dilations);
   if (!padding)
     return {};
-  std::optional<int64_t> channels = graph::asConstant(x.dim(1)), own = graph::asConstant(filter.dim(1)),
-                         results = graph::asConstant(filter.dim(0));
-  if (!channels || !own || !results || groups < 1 || *channels != *own * groups || *results % groups != 0)
-    return op.errorTensor("has an input and a filter whose channels do not fit " + Twine(groups) + " groups");
-  Tensor last = toChannelsLast(op, x), taps = filter;
-  // graph.conv takes filters as [O, C, window…]; that is what ONNX has.
-  Dims dims{x.dim(0)};
-  for (int64_t i = 0; i < spatial; ++i)
-    dims.push_back(graph::normalize((x.dim(i + 2) + padding->low[i] + padding->high[i] - (window[i] - 1) * dilations[i] - 1)
-                                        .floorDiv(strides[i]) +
-                                    1));
-  dims.push_back(filter.dim(0));
-  auto list = [&](ArrayRef<int64_t> values) { return op.b.getDenseI64ArrayAttr(values); };
-  auto type = graph::makeTensorType(dims, x.type().getElementType());
-  Tensor y{graph::ConvOp::create(op.b, op.loc, type, last.value, taps.value, list(strides), list(padding->low),
-                                 list(padding->high), list(dilations), list(SmallVector<int64_t>(spatial, 1)),
-                                 op.b.getI64IntegerAttr(groups)),
-           x.dtype};
-  if (bias)
-    y = op.map(y.dtype, y.dtype, {y, Operand(bias, {spatial + 1})},
-               [](Scalars &s, ValueRange v) { return s.add(v[0], v[1]); });
-  return toChannelsFirst(op, y);
+  return convolve(op, x, filter, bias,
+                  {strides, padding->low, padding->high, dilations, SmallVector<int64_t>(spatial, 1), groups});
 }
 
 static LogicalResult convertConv(Op &op) {
@@ -90,21 +70,6 @@ static LogicalResult convertConv(Op &op) {
 //===----------------------------------------------------------------------===//
 // Transposed
 //===----------------------------------------------------------------------===//
-
-/// [C, O / g, window…] as a filter [O, C / g, window…] of the convolution over the spread input.
-static Tensor transposedFilter(Op &op, Tensor filter, int64_t groups) {
-  Dims dims = filter.dims(), split = dims, merged = dims;
-  split[0] = dims[0].floorDiv(groups);
-  split.insert(split.begin(), op.constant(groups));
-  SmallVector<int64_t> order{0, 2, 1}, spatial;
-  for (int64_t d = 2; d < filter.rank(); ++d) {
-    order.push_back(d + 1);
-    spatial.push_back(d);
-  }
-  merged[0] = dims[1] * groups;
-  merged[1] = dims[0].floorDiv(groups);
-  return op.reverse(op.reshape(op.permute(op.reshape(filter, split), order), merged), spatial);
-}
 
 static LogicalResult convertConvTranspose(Op &op) {
   Tensor x = op.tensor(0), filter = op.tensor(1), bias = op.optionalTensor(2);
@@ -135,8 +100,7 @@ static LogicalResult convertConvTranspose(Op &op) {
     wanted.erase(wanted.begin(), wanted.begin() + 2);
   if (!wanted.empty() && static_cast<int64_t>(wanted.size()) != spatial)
     return op.error("has an output_shape of " + Twine(wanted.size()) + " numbers");
-  Dims dims{x.dim(0)};
-  SmallVector<int64_t> low, high;
+  ConvGeometry g{SmallVector<int64_t>(spatial, 1), {}, {}, dilations, strides, groups};
   for (int64_t i = 0; i < spatial; ++i) {
     int64_t reach = (window[i] - 1) * dilations[i], before = how == "VALID" ? 0 : pads[i],
             after = how == "VALID" ? 0 : pads[spatial + i];
@@ -151,23 +115,10 @@ static LogicalResult convertConvTranspose(Op &op) {
       before = how == "SAME_UPPER" ? cut / 2 : cut - cut / 2;
       after = *total - before;
     }
-    low.push_back(reach - before);
-    high.push_back(reach - after + extra[i]);
-    dims.push_back(graph::normalize(natural - (before + after)));
+    g.low.push_back(reach - before);
+    g.high.push_back(reach - after + extra[i]);
   }
-  dims.push_back(op.constant(*each * groups));
-  Tensor taps = transposedFilter(op, filter, groups), last = toChannelsLast(op, x);
-  if (!taps || !last)
-    return failure();
-  auto list = [&](ArrayRef<int64_t> values) { return op.b.getDenseI64ArrayAttr(values); };
-  auto type = graph::makeTensorType(dims, x.type().getElementType());
-  Tensor y{graph::ConvOp::create(op.b, op.loc, type, last.value, taps.value, list(SmallVector<int64_t>(spatial, 1)), list(low),
-                                 list(high), list(dilations), list(strides), op.b.getI64IntegerAttr(groups)),
-           x.dtype};
-  if (bias)
-    y = op.map(y.dtype, y.dtype, {y, Operand(bias, {spatial + 1})},
-               [](Scalars &s, ValueRange v) { return s.add(v[0], v[1]); });
-  return op.finish(toChannelsFirst(op, y));
+  return op.finish(convolve(op, x, transposeFilter(op, filter, groups), bias, g));
 }
 
 //===----------------------------------------------------------------------===//

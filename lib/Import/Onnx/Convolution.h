@@ -2,6 +2,7 @@
 #ifndef TENON_IMPORT_ONNX_CONVOLUTION_H
 #define TENON_IMPORT_ONNX_CONVOLUTION_H
 
+#include "../Common/Spatial.h"
 #include "Op.h"
 
 namespace tenon::onnx_import {

@@ -61,19 +61,6 @@ void Importer::addUnsupported(const onnx::NodeProto &node, const Twine &reason, 
 // Constants
 //===----------------------------------------------------------------------===//
 
-/// Letters, digits, '.', '_' and '$' stand in a symbol without quotes.
-std::string Importer::uniqueSymbol(StringRef name) {
-  std::string text;
-  for (char c : name)
-    text.push_back(llvm::isAlnum(c) || c == '.' || c == '_' || c == '$' ? c : '_');
-  if (text.empty() || llvm::isDigit(text[0]))
-    text = "_" + text;
-  std::string unique = text;
-  for (unsigned n = 1; !weightSymbols.insert(unique).second; ++n)
-    unique = text + "_" + std::to_string(n);
-  return unique;
-}
-
 Tensor Importer::constant(const TensorData &data, StringRef name) {
   constexpr size_t maxConstantBytes = 1024;
   Type element = toType(data.dtype, context);
@@ -107,7 +94,7 @@ Tensor Importer::constant(const TensorData &data, StringRef name) {
     }
     return {graph::ConstantOp::create(b, loc, type, value), data.dtype};
   }
-  std::string symbol = uniqueSymbol(name);
+  std::string symbol = names.unique(name);
   bool isInFile = !data.path.empty();
   auto source = graph::WeightSourceAttr::get(context, isInFile ? "file" : "owned", isInFile ? data.path : "",
                                              isInFile ? static_cast<int64_t>(data.offset) : 0,
@@ -456,7 +443,7 @@ void Importer::bindInput(const onnx::ValueInfoProto &input, Scope &scope) {
   SmallVector<NamedAttribute> attributes{b.getNamedAttr("graph.name", b.getStringAttr(input.name()))};
   if ((isUnsigned(dtype) && dtype != ScalarType::Bool) || isBits(dtype))
     attributes.push_back(b.getNamedAttr("graph.unsigned", b.getUnitAttr()));
-  argAttrs.push_back(b.getDictionaryAttr(attributes));
+  parts.argAttrs.push_back(b.getDictionaryAttr(attributes));
   Value argument = function.getBody().front().addArgument(graph::makeTensorType(dims, element), loc);
   Tensor value{argument, dtype};
   if (subByteBits(dtype)) {
@@ -503,8 +490,8 @@ void Importer::addResult(const onnx::ValueInfoProto &output, Scope &scope) {
   SmallVector<NamedAttribute> attributes{b.getNamedAttr("graph.name", b.getStringAttr(output.name()))};
   if ((isUnsigned(tensor.dtype) && tensor.dtype != ScalarType::Bool) || isBits(tensor.dtype))
     attributes.push_back(b.getNamedAttr("graph.unsigned", b.getUnitAttr()));
-  results.push_back(tensor.value);
-  resultAttrs.push_back(b.getDictionaryAttr(attributes));
+  parts.results.push_back(tensor.value);
+  parts.resultAttrs.push_back(b.getDictionaryAttr(attributes));
 }
 
 FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
@@ -545,17 +532,7 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
     reportUnsupported(fileLocation(), unsupported);
   if (hasProblems())
     return failure();
-  func::ReturnOp::create(b, fileLocation(), results);
-  SmallVector<Type> resultTypes;
-  for (Value result : results)
-    resultTypes.push_back(result.getType());
-  function.setType(b.getFunctionType(function.getBody().front().getArgumentTypes(), resultTypes));
-  for (auto [i, attributes] : llvm::enumerate(argAttrs))
-    function.setArgAttrs(i, attributes);
-  for (auto [i, attributes] : llvm::enumerate(resultAttrs))
-    function.setResultAttrs(i, attributes);
-  if (!symbols.empty())
-    function->setAttr("graph.symbols", symbols.toAttr());
+  finishFunction(b, function, parts, symbols, fileLocation());
   if (mlir::failed(verify(*module)))
     return failure();
   return std::move(module);

@@ -2,6 +2,7 @@
 #ifndef TENON_IMPORT_ONNX_STATE_H
 #define TENON_IMPORT_ONNX_STATE_H
 
+#include "../Common/Function.h"
 #include "Op.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "tenon/Import/Onnx/Importer.h"
@@ -74,13 +75,11 @@ private:
   void poisonOutputs(const onnx::NodeProto &node, Scope &scope);
   void bindInput(const onnx::ValueInfoProto &input, Scope &scope);
   void addResult(const onnx::ValueInfoProto &output, Scope &scope);
-  std::string uniqueSymbol(llvm::StringRef name);
 
   mlir::func::FuncOp function;
-  llvm::SmallVector<mlir::DictionaryAttr> argAttrs, resultAttrs;
-  llvm::SmallVector<mlir::Value> results;
+  FunctionParts parts;
   llvm::StringMap<const onnx::FunctionProto *> functions;
-  llvm::StringSet<> weightSymbols;
+  SymbolNames names;
   llvm::StringMap<mlir::AffineExpr> sizeNames;
   llvm::DenseMap<const onnx::TensorProto *, Tensor> storedTensors;
   llvm::DenseMap<const onnx::TensorProto *, KnownRef> storedKnown;

@@ -203,15 +203,6 @@ SmallVector<int64_t> Op::integersOf(StringRef name, size_t count, int64_t byDefa
   return result;
 }
 
-int64_t Op::wrapDim(int64_t dim, int64_t rank) {
-  int64_t span = std::max<int64_t>(rank, 1);
-  if (dim < -span || dim >= span) {
-    (void)error("has dimension " + Twine(dim) + ", which is out of range for rank " + Twine(rank));
-    return 0;
-  }
-  return dim < 0 ? dim + span : dim;
-}
-
 int64_t Op::dim(StringRef name, int64_t rank, std::optional<int64_t> byDefault) {
   return wrapDim(integer(name, byDefault), rank);
 }
@@ -520,25 +511,6 @@ Tensor Op::choose(Tensor selector, ArrayRef<std::pair<int64_t, Tensor>> choices)
     result = where(isThis, tensor, withDims(result, tensor.dims()));
   }
   return result;
-}
-
-Tensor toChannelsLast(Op &op, Tensor x) {
-  if (!x)
-    return {};
-  SmallVector<int64_t> order{0};
-  for (int64_t d = 2; d < x.rank(); ++d)
-    order.push_back(d);
-  order.push_back(1);
-  return op.permute(x, order);
-}
-
-Tensor toChannelsFirst(Op &op, Tensor x) {
-  if (!x)
-    return {};
-  SmallVector<int64_t> order{0, x.rank() - 1};
-  for (int64_t d = 1; d + 1 < x.rank(); ++d)
-    order.push_back(d);
-  return op.permute(x, order);
 }
 
 } // namespace tenon::onnx_import

@@ -44,6 +44,10 @@ class Scope;
 using Convert = std::function<mlir::LogicalResult(Op &)>;
 /// By operator name ("Add"), with its domain in front when that is not the standard one ("com.microsoft.Gelu").
 using ConverterTable = llvm::StringMap<Convert>;
+/// The result of an operator whose inputs are known while importing; null when it has to be computed.
+using Fold = std::function<KnownRef(Op &)>;
+/// Puts folds in front of the converters of the same names.
+void addFolds(ConverterTable &table, const std::map<std::string, Fold> &folds);
 
 void populateElementwise(ConverterTable &table);
 void populateActivation(ConverterTable &table);
@@ -130,7 +134,6 @@ public:
   llvm::SmallVector<int64_t> integersOf(llvm::StringRef name, size_t count, int64_t byDefault);
   /// A dimension, counted from the end when negative.
   int64_t dim(llvm::StringRef name, int64_t rank, std::optional<int64_t> byDefault = std::nullopt);
-  int64_t wrapDim(int64_t dim, int64_t rank);
   /// The element type that attribute `name` (a TensorProto.DataType) names.
   ScalarType dtype(llvm::StringRef name, ScalarType byDefault);
 
@@ -189,10 +192,6 @@ public:
   /// The results that the tensor has for each choice, where a scalar of run time says which; all must agree in type.
   Tensor choose(Tensor selector, llvm::ArrayRef<std::pair<int64_t, Tensor>> choices);
 };
-
-/// [N, C, spatial…] to [N, spatial…, C] and back.
-Tensor toChannelsLast(Op &op, Tensor x);
-Tensor toChannelsFirst(Op &op, Tensor x);
 
 } // namespace tenon::onnx_import
 #endif

@@ -9,19 +9,9 @@ namespace tenon::onnx_import {
 
 namespace {
 /// Windows over dimensions 2, 3, … of an input.
-struct Windows {
-  SmallVector<int64_t> size, strides, dilations;
-  Padding padding;
-  Dims results;
+struct Windows : PoolWindows {
+  SmallVector<int64_t> high; ///< padding behind the last element
   bool isCeil = false;
-
-  int64_t taps() const {
-    int64_t count = 1;
-    for (int64_t s : size)
-      count *= s;
-    return count;
-  }
-  int64_t reach(size_t i) const { return (size[i] - 1) * dilations[i] + 1; }
 };
 } // namespace
 
@@ -42,16 +32,19 @@ static std::optional<Windows> readWindows(Op &op, Tensor x) {
   std::optional<Padding> padding = readPadding(op, x, w.size, w.strides, w.dilations);
   if (!padding)
     return std::nullopt;
-  w.padding = *padding;
+  w.low = padding->low;
+  w.high = padding->high;
   std::optional<Dims> declared = op.declaredDims();
   for (int64_t i = 0; i < spatial; ++i) {
-    int64_t low = w.padding.low[i], high = w.padding.high[i];
+    int64_t low = w.low[i], high = w.high[i];
     if (low < 0 || high < 0)
       return (void)op.unsupported("with negative padding"), std::nullopt;
     AffineExpr in = x.dim(i + 2), span = in + (low + high - w.reach(i));
     AffineExpr out = graph::normalize((w.isCeil ? span.ceilDiv(w.strides[i]) : span.floorDiv(w.strides[i])) + 1);
     // The last window begins inside the input or the padding before it.
     std::optional<int64_t> n = graph::asConstant(in), count = graph::asConstant(out);
+    if (!n && high > w.reach(i))
+      return (void)op.unsupported("with padding that is wider than the window over a symbolic size"), std::nullopt;
     if (w.isCeil && w.strides[i] > 1 && n && count && (*count - 1) * w.strides[i] >= *n + low)
       out = op.constant(*count - 1);
     if (w.isCeil && w.strides[i] > 1 && !n && high > 0) {
@@ -65,23 +58,6 @@ static std::optional<Windows> readWindows(Op &op, Tensor x) {
   return w;
 }
 
-/// Of an input that is channels last.
-static Tensor reduceWindows(Op &op, ReduceKind kind, Tensor x, const Windows &w) {
-  if (!x)
-    return {};
-  SmallVector<int64_t> window{1}, strides{1}, low{0}, dilations{1};
-  window.append(w.size), strides.append(w.strides), low.append(w.padding.low), dilations.append(w.dilations);
-  window.push_back(1), strides.push_back(1), low.push_back(0), dilations.push_back(1);
-  Dims dims{x.dim(0)};
-  dims.append(w.results);
-  dims.push_back(x.dim(x.rank() - 1));
-  auto list = [&](ArrayRef<int64_t> values) { return op.b.getDenseI64ArrayAttr(values); };
-  return {graph::ReduceWindowOp::create(op.b, op.loc, graph::makeTensorType(dims, x.type().getElementType()),
-                                        graph::ReduceKindAttr::get(op.context(), kind), x.value, list(window), list(strides),
-                                        list(low), list(dilations)),
-          x.dtype};
-}
-
 static Tensor pool(Op &op, ReduceKind kind, Tensor x, const Windows &w) {
   return toChannelsFirst(op, reduceWindows(op, kind, toChannelsLast(op, x), w));
 }
@@ -90,50 +66,16 @@ static Tensor pool(Op &op, ReduceKind kind, Tensor x, const Windows &w) {
 // Maxima
 //===----------------------------------------------------------------------===//
 
-/// Where the maximum of each window lies in the whole input: the windows are read out and searched. Inside the planes
-/// positions count along the rows, or along the columns.
+/// Where the maximum of each window lies in the whole input. Inside the planes positions count along the rows, or along
+/// the columns.
 static Tensor maxPositions(Op &op, Tensor x, const Windows &w, bool countsColumns) {
-  int64_t spatial = w.size.size(), rank = x.rank(), taps = w.taps();
-  Dims low(rank, op.constant(0)), high = low, dims = x.dims();
-  for (int64_t i = 0; i < spatial; ++i) {
-    low[i + 2] = op.constant(w.padding.low[i]);
-    AffineExpr need = (w.results[i] - 1) * w.strides[i] + w.reach(i) - dims[i + 2] - w.padding.low[i];
-    std::optional<int64_t> known = graph::asConstant(graph::normalize(need));
-    high[i + 2] = op.constant(known ? std::max<int64_t>(*known, 0) : w.padding.high[i] + w.strides[i]);
-  }
-  Tensor padded = op.pad(x, low, high,
-                         isFloating(x.dtype) ? -std::numeric_limits<double>::infinity()
-                                             : static_cast<double>(std::numeric_limits<int32_t>::min()));
-  Dims points(dims.begin(), dims.begin() + 2);
-  points.append(w.results);
-  points.push_back(op.constant(taps));
-  SmallVector<Operand> indices;
-  SmallVector<int64_t> coords{0, 1};
-  auto tapOf = [&](Scalars &s, Value tap, int64_t i) {
-    int64_t below = 1;
-    for (int64_t k = i + 1; k < spatial; ++k)
-      below *= w.size[k];
-    return s.fmod(s.truncDiv(tap, s.integer(below)), s.integer(w.size[i]));
-  };
-  for (int64_t i = 0; i < spatial; ++i) {
-    Tensor position =
-        op.generate(ScalarType::Long, ScalarType::Long, {w.results[i], op.constant(taps)}, [&](Scalars &s, ValueRange) {
-          return s.add(s.mul(op.index(s, 0), s.integer(w.strides[i])),
-                       s.mul(tapOf(s, op.index(s, 1), i), s.integer(w.dilations[i])));
-        });
-    indices.push_back(Operand(position, {i + 2, spatial + 2}));
-    coords.push_back(-i - 1);
-  }
-  Tensor best = op.argReduce(ReduceKind::Max, op.gather(padded, indices, coords, points), spatial + 2);
-  return op.unary(best, [&](Scalars &s, Value v) {
-    Value flat = s.add(s.mul(op.index(s, 0), op.sizeValue(s, dims[1])), op.index(s, 1)), plane = s.integer(0);
+  return op.unary(largestTaps(op, x, w), [&](Scalars &s, Value tap) {
+    Value flat = s.add(s.mul(op.index(s, 0), op.sizeValue(s, x.dim(1))), op.index(s, 1)), plane = s.integer(0);
+    int64_t spatial = w.size.size();
     for (int64_t k = 0; k < spatial; ++k) {
       int64_t i = countsColumns ? spatial - 1 - k : k;
-      Value at = s.add(s.mul(op.index(s, i + 2), s.integer(w.strides[i])),
-                       s.mul(tapOf(s, v, i), s.integer(w.dilations[i])));
-      at = s.sub(at, s.integer(w.padding.low[i]));
-      Value size = op.sizeValue(s, dims[i + 2]);
-      plane = s.add(s.mul(plane, size), at);
+      Value size = op.sizeValue(s, x.dim(i + 2));
+      plane = s.add(s.mul(plane, size), tapPosition(op, s, w, i, tap));
       flat = s.mul(flat, size);
     }
     return s.add(flat, plane);
@@ -198,9 +140,9 @@ static LogicalResult convertMaxUnpool(Op &op) {
 /// result.
 static Tensor countTaps(Op &op, Tensor x, const Windows &w, int64_t i, bool countsPadding, ScalarType type) {
   return op.generate(type, ScalarType::Long, {w.results[i]}, [&](Scalars &s, ValueRange) {
-    Value begin = s.sub(s.mul(op.index(s, 0), s.integer(w.strides[i])), s.integer(w.padding.low[i]));
-    Value low = s.integer(countsPadding ? -w.padding.low[i] : 0);
-    Value high = s.add(op.sizeValue(s, x.dim(i + 2)), s.integer(countsPadding ? w.padding.high[i] : 0));
+    Value begin = s.sub(s.mul(op.index(s, 0), s.integer(w.strides[i])), s.integer(w.low[i]));
+    Value low = s.integer(countsPadding ? -w.low[i] : 0);
+    Value high = s.add(op.sizeValue(s, x.dim(i + 2)), s.integer(countsPadding ? w.high[i] : 0));
     // The first tap at or behind a position.
     auto tapAt = [&](Value position) {
       Value d = s.integer(w.dilations[i]);
@@ -220,7 +162,7 @@ static LogicalResult convertAveragePool(Op &op) {
   ScalarType type = x.dtype, work = computeType(type);
   Tensor sum = pool(op, ReduceKind::Sum, op.convert(x, work), *w);
   auto isZero = [](int64_t p) { return p == 0; };
-  bool hasPadding = !llvm::all_of(w->padding.low, isZero) || !llvm::all_of(w->padding.high, isZero);
+  bool hasPadding = !llvm::all_of(w->low, isZero) || !llvm::all_of(w->high, isZero);
   if (!w->isCeil && (countsPadding || !hasPadding))
     return op.finish(op.convert(op.scale(sum, 1.0 / static_cast<double>(w->taps())), type));
   SmallVector<Operand> operands{sum};

@@ -7,40 +7,6 @@ using tenon::graph::ReduceKind;
 
 namespace tenon::onnx_import {
 
-SmallVector<Value> cubicWeights(Scalars &s, Value t, double a) {
-  auto near = [&](Value x) { // |x| <= 1
-    Value y = s.sub(s.mul(s.number(a + 2), x), s.number(a + 3));
-    return s.add(s.mul(s.mul(y, x), x), s.number(1));
-  };
-  auto far = [&](Value x) { // 1 < |x| < 2
-    Value y = s.sub(s.mul(s.number(a), x), s.number(5 * a));
-    y = s.add(s.mul(y, x), s.number(8 * a));
-    return s.sub(s.mul(y, x), s.number(4 * a));
-  };
-  Value one = s.number(1), rest = s.sub(one, t);
-  return {far(s.add(t, one)), near(t), near(rest), far(s.add(rest, one))};
-}
-
-Tensor gatherAlong(Op &op, Tensor x, int64_t dim, Tensor positions) {
-  if (!x || !positions)
-    return {};
-  Dims dims = x.dims();
-  dims[dim] = positions.dim(0);
-  SmallVector<int64_t> coords = upTo(x.rank());
-  coords[dim] = -1;
-  return op.gather(x, {Operand(positions, {dim})}, coords, dims);
-}
-
-Tensor multiplyAlong(Op &op, Tensor x, int64_t dim, Tensor matrix) {
-  if (!x || !matrix)
-    return {};
-  if (x.rank() > 10)
-    return op.unsupportedTensor("on tensors of rank " + Twine(x.rank()));
-  std::string spec = StringRef("abcdefghij").take_front(x.rank()).str(), result = spec;
-  result[dim] = 'z';
-  return op.contract(x, spec, matrix, std::string{'z', spec[dim]}, result);
-}
-
 Operand scalarInput(Op &op, unsigned i) {
   if (std::optional<double> number = op.number(i))
     return Number::of(*number);

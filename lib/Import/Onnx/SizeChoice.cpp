@@ -82,13 +82,8 @@ static KnownRef foldReshape(Op &op) {
 }
 
 void populateChoiceOfSizes(ConverterTable &t) {
-  std::map<std::string, KnownRef (*)(Op &)> folds{{"Equal", foldEqual}, {"Where", foldWhere}, {"Reshape", foldReshape}};
-  for (auto &[name, fold] : folds)
-    t[name] = [fold = fold, convert = t[name]](Op &op) -> LogicalResult {
-      if (KnownRef known = fold(op))
-        return op.finish(known);
-      return op.isBad() ? failure() : convert(op);
-    };
+  std::map<std::string, Fold> folds{{"Equal", foldEqual}, {"Where", foldWhere}, {"Reshape", foldReshape}};
+  addFolds(t, folds);
 }
 
 } // namespace tenon::onnx_import

@@ -6,7 +6,14 @@ using namespace mlir;
 
 namespace tenon::onnx_import {
 
-using Fold = std::function<KnownRef(Op &)>;
+void addFolds(ConverterTable &t, const std::map<std::string, Fold> &folds) {
+  for (auto &[name, fold] : folds)
+    t[name] = [fold = fold, convert = t[name]](Op &op) -> LogicalResult {
+      if (KnownRef known = fold(op))
+        return op.finish(known);
+      return op.isBad() ? failure() : convert(op);
+    };
+}
 
 static std::shared_ptr<Known> like(const Known &known, SmallVector<AffineExpr> ints, SmallVector<int64_t> shape) {
   auto result = std::make_shared<Known>();
@@ -133,12 +140,7 @@ void populateArithmeticOfSizes(ConverterTable &t) {
   folds["Unsqueeze"] = foldUnsqueeze;
   folds["Squeeze"] = foldSqueeze;
   folds["Cast"] = foldCast;
-  for (auto &[name, fold] : folds)
-    t[name] = [fold = fold, convert = t[name]](Op &op) -> LogicalResult {
-      if (KnownRef known = fold(op))
-        return op.finish(known);
-      return op.isBad() ? failure() : convert(op);
-    };
+  addFolds(t, folds);
 }
 
 } // namespace tenon::onnx_import

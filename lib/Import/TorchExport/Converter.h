@@ -144,7 +144,6 @@ public:
   int64_t dim(llvm::StringRef name, int64_t rank, std::optional<int64_t> byDefault = std::nullopt);
   /// Dimensions, sorted and without repetition; all of them when missing or empty.
   llvm::SmallVector<int64_t> dims(llvm::StringRef name, int64_t rank);
-  int64_t wrapDim(int64_t dim, int64_t rank);
 
   //===--------------------------------------------------------------------===//
   // Results

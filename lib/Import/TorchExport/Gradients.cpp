@@ -1,5 +1,4 @@
 // Derivatives of structured operators, as exporters of training graphs write them: convolutions, pools, norms, lookups.
-#include "Convolution.h"
 #include "Pooling.h"
 #include "Reduction.h"
 
@@ -178,7 +177,7 @@ static Convert averagePoolBackward(int64_t spatial) {
     PoolWindows w;
     w.size = op.integersOf("kernel_size", spatial, 1);
     w.strides = op.integers("stride", SmallVector<int64_t>()).empty() ? w.size : op.integersOf("stride", spatial, 1);
-    w.padding = op.integersOf("padding", spatial, 0);
+    w.low = op.integersOf("padding", spatial, 0);
     w.dilations.assign(spatial, 1);
     bool countsPadding = op.flag("count_include_pad", true);
     int64_t divisor = op.has("divisor_override") ? op.integer("divisor_override") : 0;
@@ -199,15 +198,15 @@ static Convert averagePoolBackward(int64_t spatial) {
       }
       back.size.push_back(w.size[i]);
       back.strides.push_back(1);
-      back.padding.push_back(w.size[i] - 1);
+      back.low.push_back(w.size[i] - 1);
       back.dilations.push_back(1);
-      back.results.push_back(graph::normalize(x.dim(i + 2) + w.padding[i]));
+      back.results.push_back(graph::normalize(x.dim(i + 2) + w.low[i]));
     }
     if (!shares)
       return failure();
     Tensor sums = reduceWindows(op, ReduceKind::Sum, shares, back);
     for (int64_t i = 0; i < spatial && sums; ++i)
-      sums = op.slice(sums, i + 1, op.constant(w.padding[i]), x.dim(i + 2));
+      sums = op.slice(sums, i + 1, op.constant(w.low[i]), x.dim(i + 2));
     Tensor result = op.convert(toChannelsFirst(op, sums), type);
     return op.finish(isSingle && result ? op.squeeze(result, {0}) : result);
   };
@@ -221,7 +220,7 @@ static Convert adaptiveAveragePoolBackward(int64_t spatial) {
     ScalarType type = x.dtype;
     Tensor y = op.convert(grad, computeType(type));
     for (int64_t dim = x.rank() - spatial; dim < x.rank() && y; ++dim)
-      y = applyTransposed(op, y, dim, averagingMatrix(op, y.dtype, x.dim(dim), y.dim(dim)));
+      y = multiplyAlong(op, y, dim, averagingMatrix(op, y.dtype, x.dim(dim), y.dim(dim)), true);
     return op.finish(op.convert(y, type));
   };
 }

@@ -2,6 +2,7 @@
 #ifndef TENON_IMPORT_TORCHEXPORT_GRAPHIMPORTER_H
 #define TENON_IMPORT_TORCHEXPORT_GRAPHIMPORTER_H
 
+#include "../Common/Function.h"
 #include "Converter.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -97,11 +98,10 @@ public:
 private:
   mlir::FlatSymbolRefAttr weight(mlir::Location loc, llvm::StringRef name, mlir::RankedTensorType type,
                                  const Payload &payload, int64_t firstElement);
-  std::string uniqueSymbol(llvm::StringRef name);
   ImportState &state;
   mlir::ModuleOp module;
   llvm::StringMap<mlir::FlatSymbolRefAttr> byContent;
-  llvm::StringSet<> symbols;
+  SymbolNames names;
 };
 
 } // namespace tenon::torch_export

@@ -28,7 +28,6 @@ private:
   Tensor makeRandomState();
   void addRandomState(GraphImporter &graph);
   void addResults(GraphImporter &graph);
-  void finishFunction();
 
   ImportState &state;
   const ExportedProgram &program;
@@ -39,8 +38,7 @@ private:
   func::FuncOp function;
   GraphImporter *main = nullptr;
   llvm::StringMap<Value> initialValues; ///< of buffers and parameters: what use_weight gave
-  SmallVector<DictionaryAttr> argAttrs, resultAttrs;
-  SmallVector<Value> results;
+  FunctionParts parts;
 };
 } // namespace
 
@@ -75,7 +73,7 @@ void ProgramImporter::bindUserInput(const InputSpec &input) {
   Block *block = &function.getBody().front();
   NamedAttribute name = b.getNamedAttr("graph.name", b.getStringAttr(input.userName));
   auto addArgument = [&](Type type, ArrayRef<NamedAttribute> attributes) {
-    argAttrs.push_back(b.getDictionaryAttr(attributes));
+    parts.argAttrs.push_back(b.getDictionaryAttr(attributes));
     return block->addArgument(type, loc);
   };
   if (const TensorMeta *meta = program.graph.tensor(input.value); meta && input.arg.as<TensorArg>()) {
@@ -147,8 +145,8 @@ void ProgramImporter::addResult(Tensor tensor, StringAttr name, ArrayRef<NamedAt
     all.push_back(b.getNamedAttr("graph.name", name));
   if (isUnsigned(tensor.dtype) && isIntegral(tensor.dtype))
     all.push_back(b.getNamedAttr("graph.unsigned", b.getUnitAttr()));
-  results.push_back(tensor.value);
-  resultAttrs.push_back(b.getDictionaryAttr(all));
+  parts.results.push_back(tensor.value);
+  parts.resultAttrs.push_back(b.getDictionaryAttr(all));
 }
 
 void ProgramImporter::addUserResult(const OutputSpec &output, unsigned position, GraphImporter &graph) {
@@ -195,7 +193,7 @@ void ProgramImporter::addState(const InputSpec &input, Tensor tensor) {
   NamedAttribute attribute = b.getNamedAttr("graph.state", variable);
   NamedAttribute name = b.getNamedAttr("graph.name", b.getStringAttr(input.target));
   Value argument = function.getBody().front().addArgument(tensor.value.getType(), loc);
-  argAttrs.push_back(b.getDictionaryAttr({attribute, name}));
+  parts.argAttrs.push_back(b.getDictionaryAttr({attribute, name}));
   if (Value initial = initialValues.lookup(input.value)) {
     if (initial.getType() != argument.getType()) {
       state.failed = true;
@@ -205,7 +203,7 @@ void ProgramImporter::addState(const InputSpec &input, Tensor tensor) {
     initial.replaceAllUsesWith(argument);
     if (tensor.value == initial)
       tensor.value = argument;
-    for (Value &result : results)
+    for (Value &result : parts.results)
       if (result == initial)
         result = argument;
     initial.getDefiningOp()->erase();
@@ -218,7 +216,7 @@ void ProgramImporter::addState(const InputSpec &input, Tensor tensor) {
 Tensor ProgramImporter::makeRandomState() {
   auto type = RankedTensorType::get({2}, b.getI64Type());
   FlatSymbolRefAttr variable = weights.variable(state.fileLocation(), "random_state", type);
-  argAttrs.push_back(b.getDictionaryAttr({b.getNamedAttr("graph.state", variable),
+  parts.argAttrs.push_back(b.getDictionaryAttr({b.getNamedAttr("graph.state", variable),
                                           b.getNamedAttr("graph.name", b.getStringAttr("random_state"))}));
   return {function.getBody().front().addArgument(type, state.fileLocation()), ScalarType::Long};
 }
@@ -233,7 +231,7 @@ void ProgramImporter::addRandomState(GraphImporter &graph) {
     return s.add(v[0], op.index(s, 0));
   });
   Attribute variable;
-  for (DictionaryAttr attributes : argAttrs)
+  for (DictionaryAttr attributes : parts.argAttrs)
     if (auto name = attributes.getAs<StringAttr>("graph.name"); name == "random_state" && attributes.get("graph.state"))
       variable = attributes.get("graph.state");
   addResult(next, b.getStringAttr("random_state"), b.getNamedAttr("graph.state", variable));
@@ -286,20 +284,6 @@ void ProgramImporter::addResults(GraphImporter &graph) {
   addRandomState(graph);
 }
 
-void ProgramImporter::finishFunction() {
-  func::ReturnOp::create(b, state.fileLocation(), results);
-  SmallVector<Type> resultTypes;
-  for (Value result : results)
-    resultTypes.push_back(result.getType());
-  function.setType(b.getFunctionType(function.getBody().front().getArgumentTypes(), resultTypes));
-  for (auto [i, attributes] : llvm::enumerate(argAttrs))
-    function.setArgAttrs(i, attributes);
-  for (auto [i, attributes] : llvm::enumerate(resultAttrs))
-    function.setResultAttrs(i, attributes);
-  if (!state.symbols.empty())
-    function->setAttr("graph.symbols", state.symbols.toAttr());
-}
-
 FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
   collectUnsupported(state, program.graph);
   collectSizes(state, program.graph);
@@ -320,7 +304,7 @@ FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
   addResults(graph);
   if (state.failed)
     return failure();
-  finishFunction();
+  finishFunction(b, function, parts, state.symbols, state.fileLocation());
   if (failed(verify(*module)))
     return failure();
   return std::move(module);

@@ -9,8 +9,6 @@ using tenon::graph::ReduceKind;
 
 namespace tenon::torch_export {
 
-static constexpr ScalarType kWork = ScalarType::Double;
-static constexpr ScalarType kLong = ScalarType::Long;
 
 namespace {
 /// An operator's way between tensors of any number of leading dimensions and [batch, rows, columns].

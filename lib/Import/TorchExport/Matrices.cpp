@@ -8,51 +8,22 @@ using tenon::graph::ReduceKind;
 
 namespace tenon::torch_export {
 
-static constexpr ScalarType kWork = ScalarType::Double;
-static constexpr ScalarType kLong = ScalarType::Long;
-
 Tensors repeatSteps(Op &op, AffineExpr count, ArrayRef<Tensor> carry, ArrayRef<Tensor> captures, bool reverse,
                     llvm::function_ref<Tensors(Tensor, ArrayRef<Tensor>, ArrayRef<Tensor>)> body) {
-  auto isNull = [](const Tensor &t) { return !t; };
-  if (op.isBad() || llvm::any_of(carry, isNull) || llvm::any_of(captures, isNull))
-    return Tensors(carry.size());
   if (graph::asConstant(count) == 0)
     return Tensors(carry.begin(), carry.end());
   Tensor numbers = op.generate(kLong, kLong, {count}, [&](Scalars &s, ValueRange) { return op.index(s, 0); });
-  Region region;
-  auto *block = new Block();
-  region.push_back(block);
-  auto enter = [&](const Tensor &t) { return Tensor{block->addArgument(t.value.getType(), op.loc), t.dtype}; };
-  {
-    OpBuilder::InsertionGuard guard(op.b);
-    op.b.setInsertionPointToStart(block);
-    Tensors inner, outer;
-    for (const Tensor &t : carry)
-      inner.push_back(enter(t));
-    Tensor step{block->addArgument(RankedTensorType::get({}, op.b.getI64Type()), op.loc), kLong};
-    for (const Tensor &t : captures)
-      outer.push_back(enter(t));
-    Tensors next = body(step, inner, outer);
-    SmallVector<Value> values;
-    for (auto [value, before] : llvm::zip(next, inner)) {
-      value = op.withDims(value, before.dims());
-      if (!value)
-        return Tensors(carry.size());
-      values.push_back(value.value);
-    }
-    graph::YieldOp::create(op.b, op.loc, values);
-  }
-  auto values = [](ArrayRef<Tensor> list) {
-    return llvm::map_to_vector(list, [](const Tensor &t) { return t.value; });
-  };
-  SmallVector<Value> start = values(carry);
-  auto scan = graph::ScanOp::create(op.b, op.loc, ValueRange(start).getTypes(), start, numbers.value, values(captures),
-                                    reverse ? op.b.getUnitAttr() : UnitAttr());
-  scan.getBody().takeBody(region);
-  Tensors results;
-  for (auto [value, t] : llvm::zip(scan.getResults(), carry))
-    results.push_back({value, t.dtype});
-  return results;
+  Tensors last = op.scan(
+      carry, numbers, captures,
+      [&](ArrayRef<Tensor> state, ArrayRef<Tensor> now, ArrayRef<Tensor> outside) {
+        Tensors next = body(now[0], state, outside);
+        for (auto [value, before] : llvm::zip(next, state))
+          value = op.withDims(value, before.dims());
+        return next;
+      },
+      reverse);
+  last.resize(carry.size()); // null tensors when something was reported
+  return last;
 }
 
 //===----------------------------------------------------------------------===//

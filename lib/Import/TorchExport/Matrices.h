@@ -7,6 +7,9 @@
 
 namespace tenon::torch_export {
 
+inline constexpr ScalarType kWork = ScalarType::Double; ///< elements of the matrices
+inline constexpr ScalarType kLong = ScalarType::Long;   ///< positions
+
 /// A loop of `count` steps: `body` gets the number of the step (rank 0, i64), what is carried and the captures, and gives
 /// what is carried on. With `reverse` the last number comes first.
 Tensors repeatSteps(Op &op, mlir::AffineExpr count, llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> captures,

@@ -252,15 +252,6 @@ SmallVector<int64_t> Op::integersOf(StringRef name, size_t count, int64_t byDefa
   return result;
 }
 
-int64_t Op::wrapDim(int64_t dim, int64_t rank) {
-  int64_t span = std::max<int64_t>(rank, 1);
-  if (dim < -span || dim >= span) {
-    (void)error("dimension " + Twine(dim) + " is out of range for rank " + Twine(rank));
-    return 0;
-  }
-  return dim < 0 ? dim + span : dim;
-}
-
 int64_t Op::dim(StringRef name, int64_t rank, std::optional<int64_t> byDefault) {
   return wrapDim(integer(name, byDefault), rank);
 }

@@ -1,6 +1,5 @@
 // Pooling: reduce_window on channels-last tensors; adaptive means as contractions with averaging matrices.
 #include "Pooling.h"
-#include "Convolution.h"
 #include "Reduction.h"
 
 using namespace mlir;
@@ -17,22 +16,22 @@ static std::optional<PoolWindows> readWindows(Op &op, Tensor x) {
   w.strides = op.has("stride") && !op.integers("stride", SmallVector<int64_t>()).empty()
                   ? op.integersOf("stride", spatial, 1)
                   : w.size;
-  w.padding = op.integersOf("padding", spatial, 0);
+  w.low = op.integersOf("padding", spatial, 0);
   w.dilations = op.integersOf("dilation", spatial, 1);
   bool isCeil = op.flag("ceil_mode", false);
   if (op.isBad())
     return std::nullopt;
   std::optional<Dims> recorded = op.resultDims();
   for (int64_t i = 0; i < spatial; ++i) {
-    if (w.size[i] < 1 || w.strides[i] < 1 || w.dilations[i] < 1 || w.padding[i] < 0) {
+    if (w.size[i] < 1 || w.strides[i] < 1 || w.dilations[i] < 1 || w.low[i] < 0) {
       (void)op.error("has a window, stride or dilation that is not positive, or a negative padding");
       return std::nullopt;
     }
-    AffineExpr in = x.dim(i + 2), span = in + 2 * w.padding[i] - w.dilations[i] * (w.size[i] - 1) - 1;
+    AffineExpr in = x.dim(i + 2), span = in + 2 * w.low[i] - w.dilations[i] * (w.size[i] - 1) - 1;
     AffineExpr out = graph::normalize((isCeil ? span.ceilDiv(w.strides[i]) : span.floorDiv(w.strides[i])) + 1);
     // The last window must begin inside the input or its left padding.
     std::optional<int64_t> n = graph::asConstant(in), count = graph::asConstant(out);
-    if (isCeil && n && count && (*count - 1) * w.strides[i] >= *n + w.padding[i])
+    if (isCeil && n && count && (*count - 1) * w.strides[i] >= *n + w.low[i])
       out = out - 1;
     if (isCeil && !n && recorded && recorded->size() >= static_cast<size_t>(spatial))
       if (AffineExpr known = (*recorded)[recorded->size() - spatial + i])
@@ -40,25 +39,6 @@ static std::optional<PoolWindows> readWindows(Op &op, Tensor x) {
     w.results.push_back(graph::normalize(out));
   }
   return w;
-}
-
-Tensor reduceWindows(Op &op, ReduceKind kind, Tensor x, const PoolWindows &w) {
-  SmallVector<int64_t> window{1}, strides{1}, low{0}, dilations{1};
-  window.append(w.size);
-  strides.append(w.strides);
-  low.append(w.padding);
-  dilations.append(w.dilations);
-  for (auto *list : {&window, &strides, &dilations})
-    list->push_back(1);
-  low.push_back(0);
-  Dims dims{x.dim(0)};
-  dims.append(w.results);
-  dims.push_back(x.dim(x.rank() - 1));
-  auto type = graph::makeTensorType(dims, x.type().getElementType());
-  return {graph::ReduceWindowOp::create(op.b, op.loc, type, graph::ReduceKindAttr::get(op.context(), kind), x.value,
-                                        op.b.getDenseI64ArrayAttr(window), op.b.getDenseI64ArrayAttr(strides),
-                                        op.b.getDenseI64ArrayAttr(low), op.b.getDenseI64ArrayAttr(dilations)),
-          x.dtype};
 }
 
 /// The input as [N, C, spatial…]; `spatial` comes from the operator's name.
@@ -73,51 +53,12 @@ static Tensor withBatch(Op &op, Tensor x, int64_t spatial, bool &isSingle) {
 // Maxima
 //===----------------------------------------------------------------------===//
 
-/// Where the maximum of each window lies in the plane, counted row-major: the windows are read out and searched.
+/// Where the maximum of each window lies in the plane, counted row-major.
 static Tensor maxPositions(Op &op, Tensor x, const PoolWindows &w) {
-  int64_t spatial = w.size.size(), rank = x.rank(), taps = 1;
-  for (int64_t size : w.size)
-    taps *= size;
-  Dims low(rank, op.constant(0)), high = low, dims = x.dims();
-  for (int64_t i = 0; i < spatial; ++i) {
-    low[i + 2] = op.constant(w.padding[i]);
-    int64_t reach = (w.size[i] - 1) * w.dilations[i] + 1;
-    // Ceiling mode may read behind the padding.
-    AffineExpr need = (w.results[i] - 1) * w.strides[i] + reach - dims[i + 2] - w.padding[i];
-    std::optional<int64_t> known = graph::asConstant(graph::normalize(need));
-    high[i + 2] = op.constant(known ? std::max<int64_t>(*known, w.padding[i]) : w.padding[i] + w.strides[i]);
-  }
-  Tensor padded =
-      op.pad(x, low, high,
-             isFloating(x.dtype) ? -std::numeric_limits<double>::infinity() : std::numeric_limits<int32_t>::min());
-  Dims points(dims.begin(), dims.begin() + 2);
-  points.append(w.results);
-  points.push_back(op.constant(taps));
-  SmallVector<Operand> indices;
-  SmallVector<int64_t> coords{0, 1};
-  int64_t below = taps;
-  for (int64_t i = 0; i < spatial; ++i) {
-    below /= w.size[i];
-    Tensor position =
-        op.generate(ScalarType::Long, ScalarType::Long, {w.results[i], op.constant(taps)}, [&](Scalars &s, ValueRange) {
-          Value tap = s.truncDiv(op.index(s, 1), s.integer(below));
-          tap = s.fmod(tap, s.integer(w.size[i]));
-          return s.add(s.mul(op.index(s, 0), s.integer(w.strides[i])), s.mul(tap, s.integer(w.dilations[i])));
-        });
-    indices.push_back(Operand(position, {i + 2, spatial + 2}));
-    coords.push_back(-i - 1);
-  }
-  Tensor best = op.argReduce(ReduceKind::Max, op.gather(padded, indices, coords, points), spatial + 2);
-  return op.map(ScalarType::Long, ScalarType::Long, {best}, [&](Scalars &s, ValueRange v) {
+  return op.map(ScalarType::Long, ScalarType::Long, {largestTaps(op, x, w)}, [&](Scalars &s, ValueRange v) {
     Value flat = s.integer(0);
-    int64_t rest = taps;
-    for (int64_t i = 0; i < spatial; ++i) {
-      rest /= w.size[i];
-      Value tap = s.fmod(s.truncDiv(v[0], s.integer(rest)), s.integer(w.size[i]));
-      Value at = s.add(s.mul(op.index(s, i + 2), s.integer(w.strides[i])), s.mul(tap, s.integer(w.dilations[i])));
-      at = s.sub(at, s.integer(w.padding[i]));
-      flat = s.add(s.mul(flat, op.sizeValue(s, dims[i + 2])), at);
-    }
+    for (size_t i = 0; i < w.size.size(); ++i)
+      flat = s.add(s.mul(flat, op.sizeValue(s, x.dim(i + 2))), tapPosition(op, s, w, i, v[0]));
     return flat;
   });
 }
@@ -147,9 +88,9 @@ Value countCovered(Op &op, Scalars &floats, Tensor x, const PoolWindows &w, bool
   Scalars s(floats.b, floats.loc, ScalarType::Long);
   Value count = s.integer(1);
   for (size_t i = 0; i < w.size.size(); ++i) {
-    Value begin = s.sub(s.mul(op.index(s, i + 1), s.integer(w.strides[i])), s.integer(w.padding[i]));
+    Value begin = s.sub(s.mul(op.index(s, i + 1), s.integer(w.strides[i])), s.integer(w.low[i]));
     Value size = op.sizeValue(s, x.dim(i + 1));
-    Value end = s.min(s.add(begin, s.integer(w.size[i])), s.add(size, s.integer(w.padding[i])));
+    Value end = s.min(s.add(begin, s.integer(w.size[i])), s.add(size, s.integer(w.low[i])));
     if (!countsPadding) {
       begin = s.max(begin, s.integer(0));
       end = s.min(end, size);
@@ -172,10 +113,8 @@ static Convert averagePool(int64_t spatial) {
     ScalarType type = x.dtype, work = computeType(type);
     Tensor last = toChannelsLast(op, op.convert(x, work));
     Tensor sum = reduceWindows(op, ReduceKind::Sum, last, *w);
-    int64_t taps = 1;
-    for (int64_t size : w->size)
-      taps *= size;
-    bool hasPadding = llvm::any_of(w->padding, [](int64_t p) { return p != 0; });
+    int64_t taps = w->taps();
+    bool hasPadding = llvm::any_of(w->low, [](int64_t p) { return p != 0; });
     bool isUniform = !isCeil && (countsPadding || !hasPadding);
     if (op.has("divisor_override"))
       taps = op.integer("divisor_override");
@@ -222,18 +161,6 @@ Tensor averagingMatrix(Op &op, ScalarType type, AffineExpr in, AffineExpr out) {
       type);
 }
 
-static Tensor multiplyAlong(Op &op, Tensor x, int64_t dim, Tensor matrix, bool isTransposed) {
-  if (!x || !matrix)
-    return {};
-  std::string spec = StringRef("abcdefghij").take_front(x.rank()).str(), result = spec;
-  result[dim] = 'z';
-  std::string matrixSpec = isTransposed ? std::string{spec[dim], 'z'} : std::string{'z', spec[dim]};
-  return op.contract(x, spec, matrix, matrixSpec, result);
-}
-
-Tensor applyMatrix(Op &op, Tensor x, int64_t dim, Tensor matrix) { return multiplyAlong(op, x, dim, matrix, false); }
-Tensor applyTransposed(Op &op, Tensor x, int64_t dim, Tensor matrix) { return multiplyAlong(op, x, dim, matrix, true); }
-
 static Convert adaptiveAveragePool(int64_t spatial) {
   return [spatial](Op &op) {
     bool isSingle;
@@ -257,13 +184,11 @@ static Convert adaptiveAveragePool(int64_t spatial) {
       int64_t size = isRegular ? std::max<int64_t>(*in / *out, 1) : 1;
       w.size.push_back(size);
       w.strides.push_back(size);
-      w.padding.push_back(0);
+      w.low.push_back(0);
       w.dilations.push_back(1);
       w.results.push_back((*wanted)[i]);
     }
-    int64_t taps = 1;
-    for (int64_t size : w.size)
-      taps *= size;
+    int64_t taps = w.taps();
     if (isRegular && taps > 1) {
       Tensor sum = reduceWindows(op, ReduceKind::Sum, toChannelsLast(op, y), w);
       y = toChannelsFirst(
@@ -271,7 +196,7 @@ static Convert adaptiveAveragePool(int64_t spatial) {
     } else if (!isRegular) {
       for (int64_t i = 0; i < spatial; ++i)
         if (y && y.dim(i + 2) != (*wanted)[i])
-          y = applyMatrix(op, y, i + 2, averagingMatrix(op, y.dtype, y.dim(i + 2), (*wanted)[i]));
+          y = multiplyAlong(op, y, i + 2, averagingMatrix(op, y.dtype, y.dim(i + 2), (*wanted)[i]));
     }
     y = op.convert(y, type);
     return op.finish(isSingle ? op.squeeze(y, {0}) : y);

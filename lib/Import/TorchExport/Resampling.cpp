@@ -51,31 +51,8 @@ static Tensor tapPositions(Op &op, const Axis &axis, Filter filter, int64_t tap)
       ScalarType::Long);
 }
 
-/// Cubic convolution with a = -0.75: weights of the taps -1 … 2 at a distance t behind tap 0.
-static SmallVector<Value> cubicWeights(Scalars &s, Value t) {
-  constexpr double a = -0.75;
-  auto near = [&](Value x) { // |x| <= 1
-    Value y = s.sub(s.mul(s.number(a + 2), x), s.number(a + 3));
-    return s.add(s.mul(s.mul(y, x), x), s.number(1));
-  };
-  auto far = [&](Value x) { // 1 < |x| < 2
-    Value y = s.sub(s.mul(s.number(a), x), s.number(5 * a));
-    y = s.add(s.mul(y, x), s.number(8 * a));
-    return s.sub(s.mul(y, x), s.number(4 * a));
-  };
-  Value one = s.number(1), rest = s.sub(one, t);
-  return {far(s.add(t, one)), near(t), near(rest), far(s.add(rest, one))};
-}
-
-static Tensor gatherAlong(Op &op, Tensor x, int64_t dim, Tensor positions) {
-  if (!x || !positions)
-    return {};
-  Dims dims = x.dims();
-  dims[dim] = positions.dim(0);
-  SmallVector<int64_t> coords = upTo(x.rank());
-  coords[dim] = -1;
-  return op.gather(x, {Operand(positions, {dim})}, coords, dims);
-}
+/// What torch takes for `a` of cubic convolution.
+static constexpr double kCubicFactor = -0.75;
 
 /// Resamples one dimension.
 static Tensor resample(Op &op, Tensor x, const Axis &axis, Filter filter) {
@@ -90,7 +67,7 @@ static Tensor resample(Op &op, Tensor x, const Axis &axis, Filter filter) {
     Value position = sourcePosition(op, floats, op.index(floats, axis.dim), axis, filter);
     Value t = floats.sub(position, floats.make<math::FloorOp>(position));
     SmallVector<Value> weights =
-        filter == Filter::Linear ? SmallVector<Value>{floats.sub(floats.number(1), t), t} : cubicWeights(floats, t);
+        filter == Filter::Linear ? SmallVector<Value>{floats.sub(floats.number(1), t), t} : cubicWeights(floats, t, kCubicFactor);
     Value sum;
     for (auto [value, weight] : llvm::zip(v, weights)) {
       Value term = floats.mul(value, weight);
@@ -167,7 +144,7 @@ static Convert upsample(Filter filter, int64_t spatial, bool isSmooth) {
       Axis axis{i + 2, y.dim(i + 2), (*dims)[i + 2], scales[i], aligns};
       if (axis.in == axis.out)
         continue;
-      y = isSmooth ? applyMatrix(op, y, axis.dim, smoothMatrix(op, y.dtype, axis, filter)) : resample(op, y, axis, filter);
+      y = isSmooth ? multiplyAlong(op, y, axis.dim, smoothMatrix(op, y.dtype, axis, filter)) : resample(op, y, axis, filter);
     }
     if (y && !isNearest && isIntegral(type))
       y = op.map(type, y.dtype, {y}, [](Scalars &s, ValueRange v) {
@@ -198,7 +175,7 @@ static Convert upsampleBackward(Filter filter, int64_t spatial, bool isSmooth) {
           [&](Scalars &s, ValueRange) { return s.compare(Compare::Eq, op.index(s, 0), op.index(s, 1)); },
           ScalarType::Bool);
       Tensor matrix = isSmooth ? smoothMatrix(op, work, axis, filter) : resample(op, identity, axis, filter);
-      y = applyTransposed(op, y, i + 2, matrix);
+      y = multiplyAlong(op, y, i + 2, matrix, true);
     }
     return op.finish(op.convert(y, type));
   };
@@ -309,7 +286,7 @@ static LogicalResult convertGridSample(Op &op) {
         for (int64_t i = 0; i < spatial; ++i) {
           Value floor = s.make<math::FloorOp>(v[i]), t = s.sub(v[i], floor), one = s.number(1), zero = s.number(0);
           weights[i] = mode == kLinear ? SmallVector<Value>{s.sub(one, t), t}
-                       : mode == kCubic ? cubicWeights(s, t)
+                       : mode == kCubic ? cubicWeights(s, t, kCubicFactor)
                                         : SmallVector<Value>{one};
           for (auto [weight, offset] : llvm::zip(weights[i], offsets)) {
             if (border != Border::Zeros)

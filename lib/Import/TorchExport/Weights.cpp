@@ -6,19 +6,6 @@ using tenon::graph::Dims;
 
 namespace tenon::torch_export {
 
-/// Letters, digits, '.', '_', '$' and '-' stand in a symbol without quotes.
-std::string WeightTable::uniqueSymbol(StringRef name) {
-  std::string text;
-  for (char c : name)
-    text.push_back(llvm::isAlnum(c) || c == '.' || c == '_' || c == '$' ? c : '_');
-  if (text.empty() || llvm::isDigit(text[0]))
-    text = "_" + text;
-  std::string unique = text;
-  for (unsigned n = 1; !symbols.insert(unique).second; ++n)
-    unique = text + "_" + std::to_string(n);
-  return unique;
-}
-
 FlatSymbolRefAttr WeightTable::weight(Location loc, StringRef name, RankedTensorType type, const Payload &payload,
                                       int64_t firstElement) {
   int64_t bytes = type.getNumElements() * bytesOf(payload.dtype);
@@ -32,7 +19,7 @@ FlatSymbolRefAttr WeightTable::weight(Location loc, StringRef name, RankedTensor
   if (Operation *function = module.getBody()->empty() ? nullptr : &module.getBody()->back())
     b.setInsertionPoint(function); // weights stand before the function, in order of use
   auto source = graph::WeightSourceAttr::get(b.getContext(), "file", state.path, offset, bytes, b.getF64FloatAttr(0));
-  std::string symbol = uniqueSymbol(name);
+  std::string symbol = names.unique(name);
   graph::WeightOp::create(b, loc, symbol, type, source);
   return known = FlatSymbolRefAttr::get(b.getContext(), symbol);
 }
@@ -135,14 +122,14 @@ FlatSymbolRefAttr WeightTable::variable(Location loc, const InputSpec &input) {
   FlatSymbolRefAttr init = weight(loc, input.target, type, *payload, payload->storageOffset);
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   b.setInsertionPoint(&module.getBody()->back());
-  std::string symbol = uniqueSymbol((input.target + ".state").str());
+  std::string symbol = names.unique((input.target + ".state").str());
   graph::VariableOp::create(b, loc, symbol, type, init, /*persistent=*/input.persistent);
   return FlatSymbolRefAttr::get(state.context, symbol);
 }
 
 FlatSymbolRefAttr WeightTable::variable(Location loc, StringRef name, RankedTensorType type) {
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-  std::string symbol = uniqueSymbol(name.str());
+  std::string symbol = names.unique(name.str());
   graph::VariableOp::create(b, loc, symbol, type, FlatSymbolRefAttr(), /*persistent=*/true);
   return FlatSymbolRefAttr::get(state.context, symbol);
 }
