@@ -47,7 +47,7 @@ static llvm::Expected<CompileOptions> makeOptions(const CompileCommand &command,
       return error("--dump-ir=" + name + " is not a phase; the phases are " + phaseNames());
     options.dumpAfter.push_back(*phase);
   }
-  llvm::Expected<std::vector<std::string>> targets = parseTargets(context, command.targets);
+  llvm::Expected<std::vector<CompileTarget>> targets = parseTargets(context, command.targets);
   if (!targets)
     return targets.takeError();
   options.targets = std::move(*targets);

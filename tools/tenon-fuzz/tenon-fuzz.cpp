@@ -165,7 +165,7 @@ static Outcome check(MLIRContext *context, const fuzz::Recipe &recipe, const std
   CompileOptions options;
   options.output = file.path.str().str();
   options.threads = 1;
-  options.targets = {level};
+  options.targets = {{level}};
   if (failed(compile(*copy, weights, options)))
     return {"compile", collector.text};
   interp::Interpreter interpreter(*module, interp::makeWeightProvider(weights));

@@ -34,6 +34,7 @@ static void addProgramOptions(CLI::App *sub, ProgramOptions &options) {
   sub->add_option("--threads", options.threads, "Threads of the call; 0: all");
   sub->add_option("--entry", options.entry, "Entry point, when there are several");
   sub->add_option("--variant", options.variant, "Variant to use instead of the best for this CPU");
+  sub->add_option("--device", options.device, "cpu, vulkan, or vulkan:1 for the second one; else the file's first that is here");
 }
 
 static void addRun(CLI::App &app, int &status) {

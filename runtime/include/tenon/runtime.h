@@ -126,6 +126,9 @@ typedef struct tn_open_options {
   const tn_allocator_t *allocator; /* copied; NULL = the C library's */
   const char *variant;             /* NULL = the best that this CPU has */
   uint32_t threads;                /* for the constants check; 0 = as many as useful */
+  /* "cpu", "vulkan", or "vulkan:1" for the second one: only variants for it. NULL = the first variant of the file whose
+   * device is here. A runtime built without devices has only "cpu". */
+  const char *device;
 } tn_open_options_t;
 
 /* Maps the file and makes its best variant ready. Opening a program is trusting its author, as loading a shared
@@ -169,7 +172,7 @@ TN_API TN_NODISCARD tn_status_t tn_variant_info(const tn_program_t *program, uin
 TN_API const char *tn_variant_feature(const tn_program_t *program, uint32_t variant, uint32_t feature);
 
 typedef enum tn_segment_kind {
-  TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2, TN_SEGMENT_INT_ = 0x7fffffff
+  TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2, TN_SEGMENT_DEVICE = 3, TN_SEGMENT_INT_ = 0x7fffffff
 } tn_segment_kind_t;
 typedef struct tn_segment_info {
   uint32_t struct_bytes;
