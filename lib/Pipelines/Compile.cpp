@@ -19,6 +19,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileOutputBuffer.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/ThreadPool.h"
 #include <chrono>
 
@@ -54,6 +55,7 @@ std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
       .Case("mlir", EmitKind::MLIR)
       .Case("llvm", EmitKind::LLVM)
       .Case("asm", EmitKind::Assembly)
+      .Case("spirv", EmitKind::SPIRV)
       .Default(std::nullopt);
 }
 
@@ -94,7 +96,8 @@ private:
   LogicalResult lowerDevice(Variant &variant, ModuleOp loops);
   LogicalResult emitObjects(Variant &variant, ModuleOp loops);
   void forEachPart(ArrayRef<size_t> sizes, function_ref<void(size_t)> work);
-  LogicalResult writeText(StringRef text);
+  LogicalResult writeText(StringRef text, std::string path = {});
+  LogicalResult writeDeviceKernels(const Variant &variant);
   LogicalResult writeIR(ModuleOp ir);
   LogicalResult package(MutableArrayRef<Variant> variants);
   LogicalResult report(llvm::Error error);
@@ -130,13 +133,27 @@ bool Compilation::end(Phase phase, ModuleOp ir) {
   return options.stopAfter == phase;
 }
 
-LogicalResult Compilation::writeText(StringRef text) {
-  auto buffer = llvm::FileOutputBuffer::create(options.output, text.size());
+LogicalResult Compilation::writeText(StringRef text, std::string path) {
+  if (path.empty())
+    path = options.output;
+  auto buffer = llvm::FileOutputBuffer::create(path, text.size());
   if (!buffer)
-    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(buffer.takeError());
+    return module.emitError() << "cannot write '" << path << "': " << llvm::toString(buffer.takeError());
   llvm::copy(text, reinterpret_cast<char *>((*buffer)->getBufferStart()));
   if (llvm::Error error = (*buffer)->commit())
-    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(std::move(error));
+    return module.emitError() << "cannot write '" << path << "': " << llvm::toString(std::move(error));
+  return success();
+}
+
+/// A file for each kernel.
+LogicalResult Compilation::writeDeviceKernels(const Variant &variant) {
+  if (variant.device.empty())
+    return module.emitError("only a target with SPIR-V, such as vulkan, can be written as such");
+  if (std::error_code code = llvm::sys::fs::create_directories(options.output))
+    return module.emitError() << "cannot make the folder '" << options.output << "': " << code.message();
+  for (const DeviceKernel &kernel : variant.deviceKernels)
+    if (failed(writeText(kernel.code, options.output + "/" + kernel.name + ".spv")))
+      return failure();
   return success();
 }
 
@@ -295,6 +312,8 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
       return writeText(*image);
     bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}, std::move(functions), variant.device,
                                std::move(variant.deviceKernels)});
+    for (const DeviceKernel &kernel : bundle.variants.back().deviceKernels)
+      bundle.variants.back().codeBytes[kernel.name] = kernel.code.size();
     for (auto &[name, bytes] : variant.objects) {
       llvm::Expected<uint64_t> count = countCode(bytes);
       if (!count)
@@ -380,6 +399,8 @@ LogicalResult Compilation::run() {
       if (failed(status) || failed(verify(*variant.module)))
         return failure();
     }
+    if (phase == Phase::Lower && options.emit == EmitKind::SPIRV)
+      return writeDeviceKernels(variants.front());
     if (phase == Phase::Plan && options.onPlan) {
       options.onPlan(*variants.front().module);
       return success();

@@ -26,13 +26,26 @@ static uint32_t missingFeatures(const file::Variant &variant, TextBuffer *text) 
   return missing;
 }
 
+// Whether a variant is for a device ("vulkan:1"); all are for none.
+static bool isFor(const file::Variant &variant, const char *device) {
+  if (!TN_WITH_DEVICES || !device)
+    return true;
+  const char *kind = variant.device() ? variant.device()->c_str() : "cpu";
+  size_t length = strlen(kind);
+  return strncmp(kind, device, length) == 0 && (device[length] == 0 || device[length] == ':');
+}
+
 // All variants and what each lacks, for the refusal.
-static void listVariants(const tn_program &program, TextBuffer &text) {
+static void listVariants(const tn_program &program, const char *device, TextBuffer &text) {
   for (uint32_t i = 0; i < sizeOf(program.header->variants()); ++i) {
     const file::Variant &variant = *program.header->variants()->Get(i);
     text.add("%s'%s' ", i ? "; " : "", variant.name()->c_str());
     if (strcmp(variant.arch()->c_str(), hostArch()) != 0) {
       text.add("is for %s", variant.arch()->c_str());
+      continue;
+    }
+    if (!isFor(variant, device)) {
+      text.add("is not for %s", device);
       continue;
     }
     text.add("lacks ");
@@ -44,15 +57,6 @@ static void listVariants(const tn_program &program, TextBuffer &text) {
 static bool runsHere(const file::Variant &variant) {
   return strcmp(variant.arch()->c_str(), hostArch()) == 0 && missingFeatures(variant, nullptr) == 0 &&
          deviceIsHere(variant, nullptr);
-}
-
-// Whether a variant is for a device ("vulkan:1"); all are for none.
-static bool isFor(const file::Variant &variant, const char *device) {
-  if (!TN_WITH_DEVICES || !device)
-    return true;
-  const char *kind = variant.device() ? variant.device()->c_str() : "cpu";
-  size_t length = strlen(kind);
-  return strncmp(kind, device, length) == 0 && (device[length] == 0 || device[length] == ':');
 }
 
 // Of those that run here, or are asked for, the first in the file; of several for the CPU the one with the most features.
@@ -81,7 +85,7 @@ static tn_status_t chooseVariant(tn_program &program, const char *wanted, const 
     return TN_FAIL(error, TN_BAD_ARGUMENT, "%s: variant '%s' is not in the file but one of these was needed: %s",
                    program.label, wanted, buffer);
   }
-  listVariants(program, list);
+  listVariants(program, device, list);
   return TN_FAIL(error, TN_BAD_CPU, "%s: no %svariant runs on this %s CPU: %s", program.label,
                  wanted ? "asked-for " : "", hostArch(), buffer);
 }
@@ -349,6 +353,8 @@ tn_status_t tn_variant_info(const tn_program_t *program, uint32_t index, tn_vari
   result.abi_major = variant.abi_major();
   result.abi_minor_needed = variant.abi_minor_needed();
   result.runs_here = runsHere(variant);
+  result.device = variant.device() ? variant.device()->c_str() : "cpu";
+  result.device_segment = static_cast<uint32_t>(variant.device_segment()); // -1 is TN_NO_INDEX
   writeStruct(info, result);
   return TN_OK;
 }

@@ -19,7 +19,7 @@ std::optional<Phase> parsePhase(llvm::StringRef name);
 std::string phaseNames();
 
 /// What comes out.
-enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly };
+enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly, SPIRV };
 std::optional<EmitKind> parseEmitKind(llvm::StringRef name);
 
 /// One way to run the model.
@@ -29,7 +29,7 @@ struct CompileTarget {
 };
 
 struct CompileOptions {
-  std::string output;                    ///< file to write; written beside and renamed
+  std::string output;                    ///< file to write; written beside and renamed. With EmitKind::SPIRV a folder
   EmitKind emit = EmitKind::Bundle;
   /// Each a variant of the file, in order of preference; empty means the CPU at hand.
   std::vector<CompileTarget> targets;

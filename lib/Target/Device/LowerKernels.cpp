@@ -2,6 +2,7 @@
 #include "Emitter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Pass/Pass.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -58,3 +59,24 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
   }
   return status;
 }
+
+namespace {
+struct EmitDeviceKernelsPass final : PassWrapper<EmitDeviceKernelsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(EmitDeviceKernelsPass)
+  StringRef getArgument() const override { return "tenon-device-emit-kernels"; }
+  StringRef getDescription() const override { return "Writes every kernel that devices run as a function of one thread."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
+                    memref::MemRefDialect, mlir::gpu::GPUDialect>();
+  }
+  void runOnOperation() override {
+    SmallVector<kernel::FuncOp> left;
+    if (failed(device::emitKernels(getOperation(), getOperation(), left)))
+      return signalPassFailure();
+    for (kernel::FuncOp kernel : left)
+      kernel.emitRemark("runs on the CPU");
+  }
+};
+} // namespace
+
+void device::registerDevicePasses() { PassRegistration<EmitDeviceKernelsPass>(); }

@@ -243,7 +243,7 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
   return entry;
 }
 
-FailureOr<std::string> tenon::spirv::serializeKernel(func::FuncOp kernel) {
+FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel) {
   MLIRContext *context = kernel.getContext();
   context->loadDialect<spv::SPIRVDialect>();
   Location loc = kernel.getLoc();
@@ -287,8 +287,42 @@ FailureOr<std::string> tenon::spirv::serializeKernel(func::FuncOp kernel) {
   inside.addPass(spv::createSPIRVUpdateVCEPass());
   if (failed(pm.run(*holder)))
     return failure();
+  return std::move(holder);
+}
+
+FailureOr<std::string> tenon::spirv::serializeKernel(func::FuncOp kernel) {
+  FailureOr<OwningOpRef<ModuleOp>> holder = convertKernel(kernel);
   SmallVector<uint32_t> words;
-  if (failed(spv::serialize(module, words)))
+  spv::SerializationOptions options;
+  options.emitSymbolName = false; // names are for people; the entry point keeps its own
+  if (failed(holder) || failed(spv::serialize(*(**holder).getOps<spv::ModuleOp>().begin(), words, options)))
     return failure();
   return std::string(reinterpret_cast<const char *>(words.data()), words.size() * 4);
 }
+
+namespace {
+struct ConvertKernelsPass final : PassWrapper<ConvertKernelsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertKernelsPass)
+  StringRef getArgument() const override { return "tenon-spirv-convert-kernels"; }
+  StringRef getDescription() const override { return "Turns functions of one thread into SPIR-V modules."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<spv::SPIRVDialect, LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect, math::MathDialect,
+                    vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    if (failed(tenon::spirv::prepareKernels(module)))
+      return signalPassFailure();
+    for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      FailureOr<OwningOpRef<ModuleOp>> holder = tenon::spirv::convertKernel(function);
+      if (failed(holder))
+        return signalPassFailure();
+      for (auto made : llvm::to_vector((**holder).getOps<spv::ModuleOp>()))
+        made->moveBefore(module.getBody(), module.getBody()->end());
+      function.erase();
+    }
+  }
+};
+} // namespace
+
+void tenon::spirv::registerSPIRVPasses() { PassRegistration<ConvertKernelsPass>(); }

@@ -164,7 +164,9 @@ typedef struct tn_variant_info {
   uint32_t image_segment;
   uint32_t constants_segment; /* TN_NO_INDEX = none */
   uint16_t abi_major, abi_minor_needed;
-  uint32_t runs_here; /* 1 when this machine has all features */
+  uint32_t runs_here; /* 1 when this machine has all features, and the device */
+  const char *device; /* kind of device whose memory holds all buffers, "vulkan"; "cpu" for none */
+  uint32_t device_segment; /* TN_NO_INDEX = none */
 } tn_variant_info_t;
 TN_API TN_NODISCARD tn_status_t tn_variant_info(const tn_program_t *program, uint32_t variant,
                                                 tn_variant_info_t *info, tn_error_t *error);
@@ -265,6 +267,7 @@ typedef struct tn_kernel_info {
   uint64_t code_bytes, hash;
   uint32_t calls;
   uint64_t code_address;  /* in the image, from its base; 0 = unknown */
+  uint32_t on_device;     /* 1 = of a variant for a device, and runs there; else on the CPU */
 } tn_kernel_info_t;
 TN_API uint32_t tn_kernel_count(const tn_program_t *program, uint32_t variant, uint32_t entry);
 /* `symbols` (may be NULL) are values for the entry's symbols, for the estimates. */

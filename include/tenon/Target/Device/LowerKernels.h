@@ -11,5 +11,8 @@ namespace tenon::device {
 mlir::LogicalResult emitKernels(mlir::ModuleOp module, mlir::ModuleOp into,
                                 llvm::SmallVectorImpl<kernel::FuncOp> &left);
 
+/// Registers `tenon-device-emit-kernels`.
+void registerDevicePasses();
+
 } // namespace tenon::device
 #endif
