@@ -16,7 +16,7 @@ Operand scalarInput(Op &op, unsigned i) {
 void claimSize(Op &op, Tensor value, AffineExpr size) {
   std::optional<int64_t> known = size ? graph::asConstant(size) : std::nullopt;
   // Sizes are defined in the function's own block only.
-  if (!value || !known || *known < 0 || op.isBad() || !isa_and_nonnull<func::FuncOp>(op.b.getInsertionBlock()->getParentOp()))
+  if (!value || !known || *known < 0 || op.isBad() || op.isInRegion())
     return;
   // The name is what the message of a call shows.
   std::string name = (op.numOutputs() ? op.node.output(0) : op.node.op_type()) + ".declared";
