@@ -96,6 +96,27 @@ IN_BRANCH = """
     }"""
 
 
+# Slices of a loop: their size follows from start and end, or is declared.
+SLICE_IN_LOOP = """
+    g (float[6] x, int64 n, float[2] z) => (float[2] y, float[3,2] all) {
+      go = Constant<value: tensor = bool {1}>()
+      y, all = Loop (n, go, z) <body = b (int64 i, bool c, float[2] v) => (bool d, float[2] w, float[2] s) {
+        d = Identity(c)
+        two = Constant<value_int: int = 2>()
+        one = Constant<value_int: int = 1>()
+        zero = Constant<value_ints: ints = [0]>()
+        k = Mul(i, two)
+        low = Add(k, one)
+        high = Add(low, two)
+        start = Unsqueeze(low, zero)
+        end = Unsqueeze(high, zero)
+        part = Slice(x, start, end)
+        w = Add(v, part)
+        s = Identity(w)
+      }>
+    }"""
+
+
 class OnnxFound(unittest.TestCase):
     def test_slice(self):
         x = RNG.standard_normal((7, 6)).astype(np.float32)
@@ -109,8 +130,34 @@ class OnnxFound(unittest.TestCase):
         model = parse("""g (float[9] x, int64[1] starts, int64[1] ends) => (float[3] y) { y = Slice(x, starts, ends) }""")
         x = RNG.standard_normal(9).astype(np.float32)
         path = check(model, [(x, long(2), long(5)), (x, long(-3), long(20))])
-        with self.assertRaisesRegex(tenon.Error, "y.declared"):
+        with self.assertRaisesRegex(tenon.Error, "'y.declared' is 4 but must be in 3"):
             run(path, (x, long(2), long(6)))
+        model = parse("""g (float[9] x, float[N] like, int64[1] starts, int64[1] ends) => (float[N] y) {
+            y = Slice(x, starts, ends) }""")
+        path = check(model, [(x, x[:3], long(2), long(5)), (x, x[:4], long(0), long(4))])
+        with self.assertRaisesRegex(tenon.Error, "'y.beyond_declared' is 1 but must be in 0"):
+            run(path, (x, x[:3], long(2), long(6)))
+
+    def test_pad_declared(self):
+        x = RNG.standard_normal((2, 3)).astype(np.float32)
+        model = parse("g (float[2,3] x, int64[4] pads) => (float[4,6] y) { y = Pad(x, pads) }")
+        path = check(model, [(x, long(1, 2, 1, 1)), (x, long(0, 3, 2, 0))])
+        with self.assertRaisesRegex(tenon.Error, "'y.declared.0' is 5 but must be in 6"):
+            run(path, (x, long(1, 1, 1, 1)))
+
+    def test_slice_in_loop(self):
+        x = RNG.standard_normal(8).astype(np.float32)
+        model = parse(SLICE_IN_LOOP.replace("float[6] x", "float[N] x"))
+        declared = parse(SLICE_IN_LOOP.replace("float[6] x", "float[N] x").replace("end = Uns", "e = Uns").replace(
+            "part = Slice(x, start, end)", "last = ReduceMax(e, zero) part = Slice(x, start, last) keep = Identity(part)"))
+        info = onnx.helper.make_tensor_value_info("part", TensorProto.FLOAT, [2])
+        declared.graph.node[-1].attribute[0].g.value_info.append(info)
+        for text in (model, declared):
+            path = check(text, [(x, np.array(3), x[:2]), (x[:7], np.array(3), x[:2])])
+            # The third step would take one element, or none: an error, and no wrong number.
+            for short in (6, 5):
+                with self.assertRaisesRegex(tenon.Error, "index is outside"):
+                    run(path, (x[:short], np.array(3), x[:2]))
 
     def test_split(self):
         x = RNG.standard_normal((9, 2)).astype(np.float32)

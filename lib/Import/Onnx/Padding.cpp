@@ -41,8 +41,8 @@ static Tensor maskPadding(Op &op, Tensor x, int64_t dim, AffineExpr size, Operan
   return op.map(type, type, operands, [](Scalars &s, ValueRange v) { return s.select(v[2], v[0], v[1]); });
 }
 
-/// For each dimension what is padded before it, when the axes are known only when the model runs.
-static Tensors padsByInput(Op &op, int64_t rank) {
+/// For each dimension what is padded before it, or after it, when the axes are known only when the model runs.
+static Tensors padsByInput(Op &op, int64_t rank, bool isAfter) {
   Tensor pads = op.convert(op.tensor(1), ScalarType::Long), axes = op.convert(op.tensor(3), ScalarType::Long);
   std::optional<int64_t> count = axes && axes.rank() == 1 ? graph::asConstant(axes.dim(0)) : std::nullopt;
   if (!pads || !count)
@@ -51,7 +51,7 @@ static Tensors padsByInput(Op &op, int64_t rank) {
   for (int64_t d = 0; d < rank; ++d) {
     SmallVector<Operand> operands;
     for (int64_t k = 0; k < *count; ++k)
-      operands.append({op.select(axes, 0, op.constant(k)), op.select(pads, 0, op.constant(k))});
+      operands.append({op.select(axes, 0, op.constant(k)), op.select(pads, 0, op.constant(isAfter ? *count + k : k))});
     result.push_back(op.map(
         ScalarType::Long, ScalarType::Long, operands,
         [&](Scalars &s, ValueRange v) {
@@ -78,7 +78,7 @@ static LogicalResult convertPad(Op &op) {
   SmallVector<int64_t> axes = upTo(rank);
   std::optional<Dims> pads;
   Tensor fill;
-  Tensors lows; // what is before each of `axes`, where that is known only when the model runs
+  Tensors lows, highs; // what is before and after each of `axes`, where that is known only when the model runs
   std::optional<double> fillNumber = 0;
   if (op.version < 11) {
     pads = op.constants(op.integerList("pads"));
@@ -96,7 +96,8 @@ static LogicalResult convertPad(Op &op) {
         for (int64_t &axis : axes)
           axis = op.wrapDim(axis, rank);
       } else {
-        lows = padsByInput(op, rank);
+        lows = padsByInput(op, rank, false);
+        highs = padsByInput(op, rank, true);
         pads = std::nullopt;
       }
     }
@@ -141,10 +142,14 @@ static LogicalResult convertPad(Op &op) {
   Tensor all = op.convert(op.tensor(1), ScalarType::Long);
   if (!declared || !all || declared->size() != static_cast<size_t>(rank))
     return op.isBad() ? failure() : op.error("is declared with another rank");
-  for (size_t i = 0; lows.size() < axes.size(); ++i)
+  for (size_t i = 0; lows.size() < axes.size(); ++i) {
     lows.push_back(op.select(all, 0, op.constant(i)));
-  for (auto [axis, low] : llvm::zip(axes, lows)) {
+    highs.push_back(op.select(all, 0, op.constant(axes.size() + i)));
+  }
+  for (auto [axis, low, high] : llvm::zip(axes, lows, highs)) {
     AffineExpr size = x.dim(axis);
+    claimSize(op, op.binary(low, high, [&](Scalars &s, Value l, Value h) { return s.add(s.add(l, h), op.sizeValue(s, size)); }),
+              (*declared)[axis]);
     x = padByReading(op, x, axis, (*declared)[axis], low, mode);
     if (mode == "constant" && x)
       x = maskPadding(op, x, axis, size, low, fill);
