@@ -1,5 +1,6 @@
 // Ways to build graph ops from tensors; every one infers its result's type.
 #include "GraphBuilder.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -33,6 +34,11 @@ ScalarType resultType(ArrayRef<Operand> operands) {
     return higher;
   };
   return combine(combine(ofDims, ofZeroDim), ofNumbers);
+}
+
+/// A region in the making belongs to no operation yet.
+bool GraphBuilder::isInRegion() const {
+  return !isa_and_nonnull<func::FuncOp>(b.getInsertionBlock()->getParentOp());
 }
 
 //===----------------------------------------------------------------------===//
@@ -582,8 +588,15 @@ std::string GraphBuilder::freeSymbol(StringRef name) const {
   return free;
 }
 
+/// A size that one step of a loop finds is none of the function's, which all values are measured with.
+static LogicalResult checkFinds(GraphBuilder &op) {
+  return op.isInRegion() ? op.unsupported("with a size that is found inside of a branch or a loop when the model runs",
+                                          "find it outside and pass the result in")
+                         : success();
+}
+
 AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, AffineExpr bound, StringRef name) {
-  if (!value || bad)
+  if (!value || bad || failed(checkFinds(*this)))
     return {};
   unsigned position = symbols.declareFound(freeSymbol(name), min, max, bound);
   AffineExpr expr = getAffineSymbolExpr(position, context());
@@ -592,7 +605,7 @@ AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, Affi
 }
 
 Tensor GraphBuilder::nonzero(Tensor mask, StringRef name) {
-  if (!mask || bad)
+  if (!mask || bad || failed(checkFinds(*this)))
     return {};
   // The largest size comes from the bound, the smallest is none: what an exporter assumes is not checked here.
   AffineExpr bound = graph::numElements(mask.value.getType());

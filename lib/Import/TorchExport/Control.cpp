@@ -103,12 +103,8 @@ public:
     op.b.setInsertionPointToStart(block);
     // Numbers from data are values of the block outside; those that come in are bound anew.
     op.importer.state.unbacked.clear();
-    ++op.importer.state.regionDepth;
   }
-  ~RegionBuilder() {
-    op.importer.state.unbacked = std::move(unbacked);
-    --op.importer.state.regionDepth;
-  }
+  ~RegionBuilder() { op.importer.state.unbacked = std::move(unbacked); }
 
   /// Inside, `operand` as of type `type`; a size is the same inside and outside.
   void take(const Operand &operand, Type type) {
