@@ -1,4 +1,5 @@
 // Contractions and convolutions with what feeds them and their epilogues.
+#include "../Kernels/Spatial.h"
 #include "Product.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 
@@ -76,22 +77,16 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
 /// A product for each group: rows are the result's pixels, the depth is taps times channels.
 LogicalResult device::emitConv(Emitter &e, ConvOp root) {
   MLIRContext *context = root.getContext();
+  kernels::Spatial spatial(root);
+  if (failed(spatial.check(root)))
+    return failure();
   Dims in = getDims(root.getInput().getType()), out = getDims(root.getType()), filter = getDims(root.getFilter().getType());
-  unsigned spatial = in.size() - 2;
-  int64_t groups = root.getGroups(), taps = 1;
-  SmallVector<int64_t> window;
-  for (AffineExpr size : ArrayRef(filter).drop_front(2)) {
-    std::optional<int64_t> known = asConstant(size);
-    if (!known)
-      return root.emitOpError("has a window whose size is not known when it is compiled");
-    window.push_back(*known);
-    taps *= *known;
-  }
+  int64_t groups = root.getGroups(), taps = spatial.taps();
   std::optional<int64_t> results = asConstant(filter[0]), channels = asConstant(filter[1]);
   if (!results || !channels)
     return root.emitOpError("has a number of channels that is not known when it is compiled");
   Dims pixels(ArrayRef(out).drop_back()), tapSizes;
-  for (int64_t size : window)
+  for (int64_t size : spatial.window)
     tapSizes.push_back(getAffineConstantExpr(size, context));
   int64_t columns = *results / groups;
   Type element = getElementTypeOrSelf(root.getType());
@@ -109,29 +104,15 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
     SmallVector<Value> pixel = kernels::delinearize(e, row, pixels), at = kernels::delinearize(e, tap, tapSizes);
     SmallVector<Value> position{pixel[0]};
     Value isInside;
-    auto both = [&](Value condition) {
-      isInside = isInside ? arith::AndIOp::create(e.b, e.loc, isInside, condition).getResult() : condition;
-    };
-    for (unsigned d = 0; d < spatial; ++d) {
-      int64_t spread = root.getInputDilation()[d];
-      Value place = e.add(e.mul(pixel[d + 1], e.i64(root.getStrides()[d])), e.mul(at[d], e.i64(root.getDilations()[d])));
-      place = e.sub(place, e.i64(root.getLow()[d]));
-      bool mayLeave = root.getLow()[d] > 0 || root.getHigh()[d] > 0;
-      if (mayLeave || spread > 1) {
-        // Unsigned: what is below 0 is far beyond the end.
-        Value size = e.size(normalize((in[d + 1] - 1) * spread + 1));
-        both(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, place, size));
-      }
-      if (spread > 1) {
-        Value rest = arith::RemUIOp::create(e.b, e.loc, place, e.i64(spread));
-        both(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, rest, e.i64(0)));
-        place = e.divFloor(place, e.i64(spread));
-      }
-      position.push_back(place);
+    for (unsigned d = 0; d < spatial.rank(); ++d) {
+      Value place = spatial.padded(e, d, pixel[d + 1], at[d]);
+      if (Value isElement = spatial.isElement(e, d, place))
+        isInside = isInside ? arith::AndIOp::create(e.b, e.loc, isInside, isElement).getResult() : isElement;
+      position.push_back(e.divFloor(place, e.i64(spatial.inputDilation[d])));
     }
     position.push_back(e.add(e.mul(group, e.i64(*channels)), channel));
     if (isInside)
-      for (Value &place : MutableArrayRef(position).slice(1, spatial))
+      for (Value &place : MutableArrayRef(position).slice(1, spatial.rank()))
         place = e.select(isInside, place, e.i64(0));
     Evaluator ev(e, 1);
     Value value = ev.at(root.getInput(), kernels::bindPoint(ev, position, in));

@@ -1,4 +1,5 @@
 #include "tenon/Target/Device/LowerKernels.h"
+#include "../Kernels/Shapes.h"
 #include "Emitter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -7,25 +8,12 @@
 using namespace mlir;
 using namespace tenon;
 
-/// As on the CPU a kernel has at most one op that is neither a map, a movement nor a reduction. Null for a kernel that
-/// devices have no code for.
-static std::function<LogicalResult(device::Emitter &)> findGenerator(kernel::FuncOp kernel) {
-  Operation *root = nullptr;
-  bool hasReduction = false;
-  for (Operation &op : kernel.getBody().front().without_terminator()) {
-    hasReduction |= isa<graph::ReduceOp>(op);
-    if (isa<graph::ReduceOp>(op) || kernels::Evaluator::canEvaluate(&op))
-      continue;
-    if (root)
-      return {};
-    root = &op;
-  }
-  if (!root)
-    return hasReduction ? device::emitRows : device::emitPointwise;
-  if (hasReduction)
-    return {};
+/// Null for a kernel that devices have no code for.
+static std::function<LogicalResult(device::Emitter &)> findGenerator(const kernels::KernelKind &kind) {
+  if (!kind.root)
+    return kind.hasReduction ? device::emitRows : device::emitPointwise;
   using Generator = std::function<LogicalResult(device::Emitter &)>;
-  return llvm::TypeSwitch<Operation *, Generator>(root)
+  return llvm::TypeSwitch<Operation *, Generator>(kind.root)
       .Case([](graph::ContractOp op) { return [=](device::Emitter &e) { return emitContract(e, op); }; })
       .Case([](graph::ConvOp op) { return [=](device::Emitter &e) { return emitConv(e, op); }; })
       .Case([](graph::ReduceWindowOp op) { return [=](device::Emitter &e) { return emitWindow(e, op); }; })
@@ -41,7 +29,12 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
                        memref::MemRefDialect, mlir::gpu::GPUDialect>();
   LogicalResult status = success();
   for (kernel::FuncOp kernel : module.getOps<kernel::FuncOp>()) {
-    auto generate = findGenerator(kernel);
+    FailureOr<kernels::KernelKind> kind = kernels::KernelKind::find(kernel);
+    if (failed(kind)) {
+      status = failure();
+      continue;
+    }
+    auto generate = findGenerator(*kind);
     if (!generate) {
       left.push_back(kernel);
       continue;

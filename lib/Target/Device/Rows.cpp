@@ -1,6 +1,7 @@
 // Reductions over the same dimensions with the maps between them. A row is one point of the kept dimensions. Long rows
 // belong to a workgroup, whose threads take columns in turn and combine in a fixed tree; short ones, and those whose
 // neighbours lie side by side in memory, to a thread each. The order of additions depends on the row's length alone.
+#include "../Kernels/Shapes.h"
 #include "Emitter.h"
 
 using namespace mlir;
@@ -18,7 +19,6 @@ public:
   LogicalResult emit();
 
 private:
-  LogicalResult analyze();
   void emitRow(ArrayRef<Value> positions);
   Value reduce(ReduceOp op, ArrayRef<Value> positions);
   /// Every column of the row that this thread has.
@@ -29,10 +29,7 @@ private:
 
   device::Emitter &e;
   MLIRContext *context;
-  SmallVector<ReduceOp> reductions;
-  Dims fullSizes, rowSizes, columnSizes;
-  SmallVector<int64_t> columnDims;
-  SmallVector<std::pair<unsigned, Value>> fullResults, rowResults;
+  kernels::RowsShape shape;
   DenseMap<Value, Value> reduced;
   DenseMap<Type, Value> memories;
   bool isShared = true; ///< threads share a row
@@ -40,50 +37,12 @@ private:
 };
 } // namespace
 
-static Dims squeezed(ArrayRef<AffineExpr> sizes) {
-  Dims result;
-  for (AffineExpr size : sizes)
-    if (asConstant(size) != 1)
-      result.push_back(size);
-  return result;
-}
-
-LogicalResult RowsKernel::analyze() {
-  e.kernel.walk([&](ReduceOp op) { reductions.push_back(op); });
-  ReduceOp first = reductions.front();
-  fullSizes = getDims(first.getInput().getType());
-  columnDims.assign(first.getDims().begin(), first.getDims().end());
-  int64_t last = -1;
-  for (auto [i, size] : llvm::enumerate(fullSizes)) {
-    (llvm::is_contained(columnDims, static_cast<int64_t>(i)) ? columnSizes : rowSizes).push_back(size);
-    if (asConstant(size) != 1)
-      last = i;
-  }
-  for (ReduceOp op : reductions)
-    if (getDims(op.getInput().getType()) != fullSizes || op.getDims() != first.getDims())
-      return e.kernel.emitOpError("has reductions over different dimensions");
-  AffineExpr columns = product(columnSizes, context), rows = product(rowSizes, context);
-  std::optional<int64_t> width = asConstant(columns);
-  bool isInnermost = last < 0 || llvm::is_contained(columnDims, last);
-  isShared = isInnermost && (!width || *width >= kShortRow);
-  for (auto [i, result] : llvm::enumerate(kernels::resultsOf(e.kernel))) {
-    AffineExpr count = numElements(result.getType());
-    if (count == rows && squeezed(getDims(result.getType())) == squeezed(rowSizes))
-      rowResults.push_back({i, result});
-    else if (count == numElements(first.getInput().getType()))
-      fullResults.push_back({i, result});
-    else
-      return e.kernel.emitOpError() << "has a result of type " << result.getType() << " that is neither a row's nor full";
-  }
-  return success();
-}
-
 Point RowsKernel::bind(Evaluator &ev, ArrayRef<Value> row, Value column) {
-  SmallVector<Value> columns = kernels::delinearize(e, column, columnSizes);
+  SmallVector<Value> columns = kernels::delinearize(e, column, shape.columns);
   Point point;
   size_t r = 0, c = 0;
-  for (auto [i, size] : llvm::enumerate(fullSizes)) {
-    Value position = llvm::is_contained(columnDims, static_cast<int64_t>(i)) ? columns[c++] : row[r++];
+  for (auto [i, size] : llvm::enumerate(shape.full)) {
+    Value position = shape.isColumn(i) ? columns[c++] : row[r++];
     point.push_back(asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ev.bind(position, size));
   }
   return point;
@@ -97,7 +56,7 @@ void RowsKernel::bindReduced(Evaluator &ev) {
 }
 
 SmallVector<Value> RowsKernel::forColumns(ValueRange init, device::Emitter::Body body) {
-  Value end = e.size(product(columnSizes, context));
+  Value end = e.size(product(shape.columns, context));
   return isShared ? e.loop(e.thread, end, e.i64(e.threads), init, body) : e.loop(e.i64(0), end, e.i64(1), init, body);
 }
 
@@ -125,13 +84,13 @@ Value RowsKernel::reduce(ReduceOp op, ArrayRef<Value> positions) {
 }
 
 void RowsKernel::emitRow(ArrayRef<Value> positions) {
-  for (ReduceOp op : reductions) {
+  for (ReduceOp op : shape.reductions) {
     Value value = reduce(op, positions);
     if (failed(status))
       return;
     reduced[op.getResult()] = value;
   }
-  if (!fullResults.empty())
+  if (!shape.fullResults.empty())
     forColumns({}, [&](Value column, ValueRange) -> SmallVector<Value> {
       Evaluator ev(e, 1);
       bindReduced(ev);
@@ -139,26 +98,26 @@ void RowsKernel::emitRow(ArrayRef<Value> positions) {
       IndexSimplifier simple = ev.simplifier();
       SmallVector<Value> values;
       SmallVector<Point> places;
-      for (auto [number, result] : fullResults) {
-        places.push_back(reshapePoint(point, fullSizes, getDims(result.getType()), simple));
+      for (auto [number, result] : shape.fullResults) {
+        places.push_back(reshapePoint(point, shape.full, getDims(result.getType()), simple));
         values.push_back(ev.at(result, places.back()));
         if (!values.back()) {
           status = failure();
           return {};
         }
       }
-      for (auto [target, place, value] : llvm::zip(fullResults, places, values))
+      for (auto [target, place, value] : llvm::zip(shape.fullResults, places, values))
         ev.store(e.outputPointer(target.first), cast<RankedTensorType>(target.second.getType()), place, value);
       return {};
     });
-  if (rowResults.empty())
+  if (shape.rowResults.empty())
     return;
   auto store = [&] {
     Evaluator ev(e, 1);
     bindReduced(ev);
-    Point row = kernels::bindPoint(ev, positions, rowSizes);
-    for (auto [number, result] : rowResults) {
-      Point at = reshapePoint(row, rowSizes, getDims(result.getType()), ev.simplifier());
+    Point row = kernels::bindPoint(ev, positions, shape.rows);
+    for (auto [number, result] : shape.rowResults) {
+      Point at = reshapePoint(row, shape.rows, getDims(result.getType()), ev.simplifier());
       Value value = ev.at(result, at);
       if (!value) {
         status = failure();
@@ -174,19 +133,23 @@ void RowsKernel::emitRow(ArrayRef<Value> positions) {
 }
 
 LogicalResult RowsKernel::emit() {
-  if (failed(analyze()))
+  FailureOr<kernels::RowsShape> found = kernels::RowsShape::analyze(e.kernel);
+  if (failed(found))
     return failure();
+  shape = *found;
+  std::optional<int64_t> width = asConstant(product(shape.columns, context));
+  isShared = shape.isInnermost && (!width || *width >= kShortRow);
   e.begin(kThreads);
-  AffineExpr rows = product(rowSizes, context), none = getAffineConstantExpr(0, context);
-  AffineExpr work = product(fullSizes, context) * (kernels::workPerPoint(e.kernel) + 2 * static_cast<int64_t>(reductions.size()));
+  AffineExpr rows = product(shape.rows, context), none = getAffineConstantExpr(0, context);
+  AffineExpr work = product(shape.full, context) * (kernels::workPerPoint(e.kernel) + 2 * static_cast<int64_t>(shape.reductions.size()));
   if (isShared) {
     kernels::setSchedule(e, rows, none, work);
-    emitRow(kernels::delinearize(e, e.group, rowSizes));
+    emitRow(kernels::delinearize(e, e.group, shape.rows));
     return status;
   }
   kernels::setSchedule(e, normalize(rows.ceilDiv(e.threads)), none, work);
   Value row = e.add(e.mul(e.group, e.i64(e.threads)), e.thread);
-  e.ifThen(e.less(row, e.size(rows)), [&] { emitRow(kernels::delinearize(e, row, rowSizes)); });
+  e.ifThen(e.less(row, e.size(rows)), [&] { emitRow(kernels::delinearize(e, row, shape.rows)); });
   return status;
 }
 

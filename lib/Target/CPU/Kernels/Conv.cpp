@@ -9,7 +9,6 @@
 #include "Kernels.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 #include "MicroKernel.h"
-#include "Spatial.h"
 
 using namespace mlir;
 using namespace tenon;

@@ -3,6 +3,7 @@
 #define TENON_LIB_TARGET_CPU_KERNELS_EMITTER_H
 
 #include "../../Kernels/Epilogue.h"
+#include "../../Kernels/Spatial.h"
 #include "dialects/Target/IR/TargetDialect.h"
 
 namespace tenon::cpu {
@@ -19,6 +20,7 @@ using kernels::leafOf;
 using kernels::resolveStrided;
 using kernels::resultsOf;
 using kernels::setSchedule;
+using kernels::Spatial;
 using kernels::storageBytes;
 using kernels::storageType;
 using kernels::StridedAddress;

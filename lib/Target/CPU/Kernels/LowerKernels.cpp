@@ -1,5 +1,6 @@
 //===- LowerKernels.cpp - kernel bodies become loops, then LLVM -----------===//
 #include "tenon/Target/CPU/LowerKernels.h"
+#include "../../Kernels/Shapes.h"
 #include "Kernels.h"
 #include "tenon/Target/CPU/Passes.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -16,23 +17,13 @@ using namespace mlir;
 using namespace tenon;
 using namespace tenon::cpu;
 
-/// The op a kernel is built around: there is at most one; without it a kernel is rows or pointwise.
 static LogicalResult emitKernel(Emitter &e) {
-  Operation *root = nullptr;
-  bool hasReduction = false;
-  for (Operation &op : e.kernel.getBody().front().without_terminator()) {
-    hasReduction |= isa<graph::ReduceOp>(op);
-    if (isa<graph::ReduceOp>(op) || Evaluator::canEvaluate(&op))
-      continue;
-    if (root)
-      return op.emitOpError() << "cannot share a kernel with '" << root->getName() << "'";
-    root = &op;
-  }
-  if (!root)
-    return hasReduction ? emitRows(e) : emitPointwise(e);
-  if (hasReduction)
-    return root->emitOpError("cannot share a kernel with a reduction");
-  return llvm::TypeSwitch<Operation *, LogicalResult>(root)
+  FailureOr<kernels::KernelKind> kind = kernels::KernelKind::find(e.kernel);
+  if (failed(kind))
+    return failure();
+  if (!kind->root)
+    return kind->hasReduction ? emitRows(e) : emitPointwise(e);
+  return llvm::TypeSwitch<Operation *, LogicalResult>(kind->root)
       .Case([&](graph::ContractOp op) { return emitContract(e, op); })
       .Case([&](graph::ConvOp op) { return emitConv(e, op); })
       .Case([&](graph::ReduceWindowOp op) { return emitWindow(e, op); })

@@ -2,6 +2,7 @@
 // A row is one point of the kept dimensions, its columns are the reduced ones. Each reduction is a pass over the
 // columns; a last pass computes the results of full shape. What several passes need and is dear is kept in scratch.
 // The order of additions depends on the row's length alone.
+#include "../../Kernels/Shapes.h"
 #include "Kernels.h"
 
 using namespace mlir;
@@ -52,42 +53,23 @@ private:
 };
 } // namespace
 
-/// Sizes without those that are 1.
-static Dims squeezed(ArrayRef<AffineExpr> sizes) {
-  Dims result;
-  for (AffineExpr size : sizes)
-    if (asConstant(size) != 1)
-      result.push_back(size);
-  return result;
-}
-
 LogicalResult RowsKernel::analyze() {
-  e.kernel.walk([&](ReduceOp op) { reductions.push_back(op); });
-  ReduceOp first = reductions.front();
-  fullSizes = getDims(first.getInput().getType());
-  columnDims.assign(first.getDims().begin(), first.getDims().end());
-  for (auto [i, size] : llvm::enumerate(fullSizes))
-    (llvm::is_contained(columnDims, static_cast<int64_t>(i)) ? columnSizes : rowSizes).push_back(size);
-  for (ReduceOp op : reductions)
-    if (getDims(op.getInput().getType()) != fullSizes || op.getDims() != first.getDims())
-      return e.kernel.emitOpError("has reductions over different dimensions");
-  int64_t last = -1;
-  for (auto [i, size] : llvm::enumerate(fullSizes))
-    if (asConstant(size) != 1)
-      last = i;
-  lanesAlongColumns = last < 0 || llvm::is_contained(columnDims, last);
-  AffineExpr fullCount = product(fullSizes, context), rowCount = product(rowSizes, context);
-  for (auto [i, result] : llvm::enumerate(resultsOf(e.kernel))) {
-    AffineExpr count = numElements(result.getType());
-    if (count == rowCount && squeezed(getDims(result.getType())) == squeezed(rowSizes)) {
-      rowResults.push_back(result);
-      rowResultNumbers.push_back(i);
-    } else if (count == fullCount) {
-      fullResults.push_back(result);
-      fullResultNumbers.push_back(i);
-    } else {
-      return e.kernel.emitOpError() << "has a result of type " << result.getType() << " that is neither a row's nor full";
-    }
+  FailureOr<kernels::RowsShape> shape = kernels::RowsShape::analyze(e.kernel);
+  if (failed(shape))
+    return failure();
+  reductions = shape->reductions;
+  fullSizes = shape->full;
+  rowSizes = shape->rows;
+  columnSizes = shape->columns;
+  columnDims = shape->columnDims;
+  lanesAlongColumns = shape->isInnermost;
+  for (auto [number, result] : shape->rowResults) {
+    rowResults.push_back(result);
+    rowResultNumbers.push_back(number);
+  }
+  for (auto [number, result] : shape->fullResults) {
+    fullResults.push_back(result);
+    fullResultNumbers.push_back(number);
   }
   chooseCached();
   return success();

@@ -1,11 +1,11 @@
 //===- Spatial.h - windows that slide over an image -----------------------===//
 // Which elements of the input a tap of a window reads, and whether they are inside: shared by convolutions.
-#ifndef TENON_LIB_TARGET_CPU_KERNELS_SPATIAL_H
-#define TENON_LIB_TARGET_CPU_KERNELS_SPATIAL_H
+#ifndef TENON_LIB_TARGET_KERNELS_SPATIAL_H
+#define TENON_LIB_TARGET_KERNELS_SPATIAL_H
 
 #include "Emitter.h"
 
-namespace tenon::cpu {
+namespace tenon::kernels {
 
 /// The spatial dimensions of a convolution.
 struct Spatial {
@@ -44,5 +44,5 @@ struct Spatial {
   void forEachRun(Emitter &e, llvm::ArrayRef<mlir::Value> pixel, Run body) const;
 };
 
-} // namespace tenon::cpu
+} // namespace tenon::kernels
 #endif

@@ -3,7 +3,7 @@
 
 using namespace mlir;
 using namespace tenon;
-using namespace tenon::cpu;
+using namespace tenon::kernels;
 using namespace tenon::graph;
 
 Spatial::Spatial(ConvOp op)
