@@ -158,6 +158,9 @@ NORM = {
     "layer_norm_plain": (nn.LayerNorm(48, elementwise_affine=False), (floats(7, 48),)),
     "rms_norm": (nn.RMSNorm(32, eps=1e-5), (floats(4, 32),)),
     "group_norm": (nn.GroupNorm(4, 16), (floats(2, 16, 5, 5),)),
+    # All results in half precision, the statistics too.
+    "group_norm_half": (lambda x: torch.native_group_norm(x, None, None, 2, 8, 25, 4, 1e-5),
+                        (floats(2, 8, 5, 5, dtype=torch.float16),)),
     "batch_norm": (nn.BatchNorm2d(6), (floats(2, 6, 5, 5),)),
     "batch_norm_1d": (nn.BatchNorm1d(6), (floats(4, 6),)),
     "instance_norm": (nn.InstanceNorm2d(6, affine=True), (floats(2, 6, 5, 5),)),

@@ -42,11 +42,14 @@ def bits(tensor):
     return tensor.numpy()
 
 
-def module_of(op, sample):
-    """A module whose inputs are the tensors of the sample, and those tensors."""
+def module_of(op, sample, stable=False):
+    """A module whose inputs are the tensors of the sample, and those tensors. `stable`: sorts keep the order of equals."""
     import torch
     from torch.utils import _pytree as pytree
-    leaves, spec = pytree.tree_flatten((sample.input, tuple(sample.args), dict(sample.kwargs)))
+    args, kwargs = tuple(sample.args), dict(sample.kwargs)
+    if stable:
+        args, kwargs = (), {**dict(zip(("dim", "descending"), args)), **kwargs, "stable": True}
+    leaves, spec = pytree.tree_flatten((sample.input, args, kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
 
     class Sample(torch.nn.Module):
@@ -142,6 +145,10 @@ def prepare(op, sample, folder):
     torch.export.save(program, folder / "model.pt2")
     for i, tensor in enumerate(tensors):
         np.save(folder / f"in{i}.npy", bits(tensor))
+    # Without `stable` the order of equals is unspecified; tenon's sort is stable.
+    if op.name in ("sort", "argsort") and not sample.kwargs.get("stable"):
+        with torch.no_grad():
+            want = module_of(op, sample, stable=True)[0](*(t.clone() for t in tensors))
     torch.save((len(tensors), bool(only_types), [t.detach().contiguous().clone() for t in want]), folder / "want.pt")
 
 

@@ -172,7 +172,7 @@ public:
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
 
-  /// Seed and call number of the program's random numbers, of rank 0. Null, and reported, inside branches and loops.
+  /// Seed and call number of the program's random numbers, of rank 0. Null, and reported, under vmap.
   std::pair<Tensor, Tensor> randomState();
 
   mlir::LogicalResult error(const llvm::Twine &text) override;

@@ -26,6 +26,8 @@ struct ImportState {
   /// Seed and call number, a vector of two; made by `makeRandomState` when the first random operator asks for it.
   Tensor random;
   std::function<Tensor()> makeRandomState;
+  /// Seed and call number inside a branch or a loop, where they came in.
+  std::optional<std::pair<Tensor, Tensor>> regionRandom;
   int64_t randomStreams = 0;    ///< random operators so far
   unsigned regionDepth = 0;     ///< branches and loops around what is being converted
   bool failed = false;
@@ -80,6 +82,8 @@ bool writesInPlace(const Graph &graph);
 /// The converter of an operator; null when there is none. Drops the underscore of an in-place operator.
 const Convert *findConverter(llvm::StringRef op, bool &isInPlace);
 bool isNumberOperator(llvm::StringRef op);
+/// Whether some operator of the graph, or of graphs in it, draws random numbers.
+bool drawsNumbers(const Graph &graph);
 /// Operators without effect on results: asserts and hints.
 bool isDropped(llvm::StringRef op);
 

@@ -28,10 +28,12 @@ LogicalResult Op::unsupported(const Twine &reason, const Twine &wayOut) {
 
 std::pair<Tensor, Tensor> Op::randomState() {
   ImportState &state = importer.state;
-  if (state.regionDepth || isBatched) {
-    (void)unsupported("in a branch, in a loop or under vmap", "draw the random numbers outside and pass them in");
+  if (isBatched || (state.regionDepth && !state.regionRandom)) {
+    (void)unsupported("under vmap", "draw the random numbers outside and pass them in");
     return {};
   }
+  if (state.regionRandom)
+    return *state.regionRandom;
   if (!state.random)
     state.random = state.makeRandomState();
   return {select(state.random, 0, constant(0)), select(state.random, 0, constant(1))};
