@@ -86,7 +86,7 @@ def main():
         write(options.folder / name)
     if options.artifact_tool:
         (options.folder / "program").mkdir(exist_ok=True)
-        subprocess.run([options.artifact_tool, options.folder / "program" / "whole.tenon"], check=True)
+        subprocess.run([options.artifact_tool, options.folder / "program" / "header", "--header"], check=True)
 
 
 if __name__ == "__main__":

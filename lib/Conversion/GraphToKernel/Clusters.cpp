@@ -324,6 +324,33 @@ static unsigned costOf(Operation *op) {
   return cost;
 }
 
+/// At how many places the op would be computed for one element of the kernel that reads it. Reads at one place are computed
+/// once; every gather reads at a place of its own, so that a chain of sums of gathers grows exponentially.
+int64_t Clustering::evaluationsOf(Operation *op) {
+  constexpr int64_t kMany = 1 << 16;
+  int64_t here = 0, elsewhere = 0;
+  SmallVector<Value> work(op->getResults());
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!work.empty()) {
+    Value current = work.pop_back_val();
+    for (OpOperand &use : current.getUses()) {
+      Operation *user = use.getOwner();
+      if (!clusterOf(user)) {
+        if (seen.insert(user).second)
+          llvm::append_range(work, user->getResults());
+        continue;
+      }
+      int64_t times = evaluations.lookup_or(user, 1);
+      auto gather = dyn_cast<GatherOp>(user);
+      if (gather && gather.getData() == current)
+        elsewhere = std::min(elsewhere + times, kMany);
+      else
+        here = std::max(here, times);
+    }
+  }
+  return std::max<int64_t>(here + elsewhere, 1);
+}
+
 void Clustering::fusePointwise() {
   // From the end: a producer is looked at when all that read it have their place.
   SmallVector<Operation *> ops;
@@ -353,11 +380,14 @@ void Clustering::fusePointwise() {
     AffineExpr made = numElements(op->getResult(0).getType());
     AffineExpr used = numElements(reader->ops.back()->getResult(0).getType());
     std::optional<int64_t> madeCount = asConstant(made), usedCount = asConstant(used);
-    bool repeats = made != used && (!madeCount || !usedCount || *usedCount > 2 * *madeCount);
-    if (repeats && costOf(op) > 4)
+    constexpr int64_t kFewTimes = 2, kManyTimes = 4;
+    int64_t times = evaluationsOf(op);
+    bool repeats = madeCount && usedCount ? *usedCount * times > kFewTimes * *madeCount : made != used || times > kFewTimes;
+    if (repeats && (costOf(op) > 4 || times > kManyTimes))
       continue;
     if (canMerge(producer, reader)) {
       merge(reader, producer);
+      evaluations[op] = times;
     }
   }
 }

@@ -60,6 +60,7 @@ private:
   void growEpilogues();
   void growRows();
   void fusePointwise();
+  int64_t evaluationsOf(mlir::Operation *op);
   void fusePrologues();
   bool isPrologue(Cluster *cluster);
   bool fitsRows(Cluster *rows, mlir::Operation *op);
@@ -69,6 +70,8 @@ private:
   llvm::SmallVector<std::unique_ptr<Cluster>> clusters;
   llvm::DenseMap<mlir::Operation *, Cluster *> owner;
   llvm::DenseMap<mlir::Operation *, unsigned> order;
+  /// Of ops in pointwise clusters: at how many places an op is computed for one element of the kernel's result.
+  llvm::DenseMap<mlir::Operation *, int64_t> evaluations;
 };
 
 } // namespace tenon

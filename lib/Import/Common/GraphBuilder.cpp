@@ -1,5 +1,6 @@
 // Ways to build graph ops from tensors; every one infers its result's type.
 #include "GraphBuilder.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -33,6 +34,11 @@ ScalarType resultType(ArrayRef<Operand> operands) {
     return higher;
   };
   return combine(combine(ofDims, ofZeroDim), ofNumbers);
+}
+
+/// A region in the making belongs to no operation yet.
+bool GraphBuilder::isInRegion() const {
+  return !isa_and_nonnull<func::FuncOp>(b.getInsertionBlock()->getParentOp());
 }
 
 //===----------------------------------------------------------------------===//
@@ -402,7 +408,8 @@ Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr
     return x;
   Type element = x.type().getElementType();
   TypedAttr fill =
-      isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
+      isa<FloatType>(element)   ? TypedAttr(b.getFloatAttr(element, value))
+      : element.isInteger(1) ? TypedAttr(b.getBoolAttr(value != 0))
       : isa<IntegerType>(element)
           ? TypedAttr(b.getIntegerAttr(
                 element,
@@ -566,6 +573,12 @@ Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor des
                    ArrayRef<int64_t> coords) {
   if (!updates || !dest || bad)
     return {};
+  // Truth values combine as 0 and 1: a sum is true where one of its terms is.
+  if (dest.dtype == ScalarType::Bool && kind != graph::ScatterKind::Set) {
+    kind = kind == graph::ScatterKind::Sum ? graph::ScatterKind::Max : kind;
+    Tensor result = scatter(kind, convert(updates, ScalarType::Byte), convert(dest, ScalarType::Byte), indices, coords);
+    return convert(result, ScalarType::Bool);
+  }
   SmallVector<Value> values;
   SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), updates.dims(), values);
   if (bad)
@@ -582,8 +595,15 @@ std::string GraphBuilder::freeSymbol(StringRef name) const {
   return free;
 }
 
+/// A size that one step of a loop finds is none of the function's, which all values are measured with.
+static LogicalResult checkFinds(GraphBuilder &op) {
+  return op.isInRegion() ? op.unsupported("with a size that is found inside of a branch or a loop when the model runs",
+                                          "find it outside and pass the result in")
+                         : success();
+}
+
 AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, AffineExpr bound, StringRef name) {
-  if (!value || bad)
+  if (!value || bad || failed(checkFinds(*this)))
     return {};
   unsigned position = symbols.declareFound(freeSymbol(name), min, max, bound);
   AffineExpr expr = getAffineSymbolExpr(position, context());
@@ -592,7 +612,7 @@ AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, Affi
 }
 
 Tensor GraphBuilder::nonzero(Tensor mask, StringRef name) {
-  if (!mask || bad)
+  if (!mask || bad || failed(checkFinds(*this)))
     return {};
   // The largest size comes from the bound, the smallest is none: what an exporter assumes is not checked here.
   AffineExpr bound = graph::numElements(mask.value.getType());

@@ -1,6 +1,7 @@
 // Operators with graphs inside: If, Loop, Scan. What is known while importing is decided there; the rest becomes regions.
 #include "Control.h"
 #include "Importer.h"
+#include "Sampling.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -404,19 +405,47 @@ static LogicalResult unroll(Op &op, Loop &loop, int64_t trips) {
   return op.finish(ArrayRef<Datum>(carried));
 }
 
-/// A loop of `length` steps. When that is what the declared stacks have, the condition is nothing new; when it is the number
-/// of trips, the condition must hold in every step.
-static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, AffineExpr length, bool mustGoOn) {
+/// Whether the body passes its condition through or gives a constant.
+static bool hasFixedCondition(const onnx::GraphProto &graph) {
+  StringRef name = graph.output_size() ? StringRef(graph.output(0).name()) : StringRef();
+  for (int i = graph.node_size() - 1; i >= 0; --i) {
+    const onnx::NodeProto &node = graph.node(i);
+    if (node.output_size() == 0 || name != node.output(0))
+      continue;
+    if (node.op_type() == "Constant")
+      return true;
+    if (node.input_size() != 1 || (node.op_type() != "Identity" && node.op_type() != "Cast"))
+      return false;
+    name = node.input(0);
+  }
+  return graph.input_size() > 1 && (name == graph.input(1).name() ||
+                                    llvm::any_of(graph.initializer(), [&](auto &t) { return name == t.name(); }));
+}
+
+/// A loop of `length` steps, which stack slices. When the number of trips says the length, the condition must hold in every
+/// step; a length that is only declared is checked: the steps that the loop makes are counted.
+static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, AffineExpr length, bool isDeclared) {
   Tensor positions = op.generate(ScalarType::Long, ScalarType::Long, {length},
                                  [&](Scalars &s, ValueRange) { return op.index(s, 0); });
+  // How many of the conditions before the first step and after each one held, up to the first that did not.
+  constexpr int64_t kAlways = int64_t(1) << 53;
+  Tensor held = op.scalar(ScalarType::Long, loop.condition.value_or(true) ? 1 : 0);
+  if (!loop.condition && op.has(1))
+    held = op.convert(predicate(op, op.tensor(1)), ScalarType::Long);
+  bool isCounted = isDeclared && !hasFixedCondition(*loop.graph);
+  Tensors states(carry);
+  if (isCounted)
+    states.push_back(held);
+  std::optional<bool> goesOn;
   auto results = buildScan(
-      op, carry, positions, length, [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) -> std::optional<Tensors> {
+      op, states, positions, length, [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) -> std::optional<Tensors> {
         std::vector<Datum> inputs{slices[0], knownScalar(op, ScalarType::Bool, 1)};
-        inputs.insert(inputs.end(), carried.begin(), carried.end());
+        inputs.insert(inputs.end(), carried.begin(), carried.begin() + carry.size());
         auto values = op.importer.importGraph(op, *loop.graph, inputs);
         if (!values)
           return std::nullopt;
-        if (mustGoOn && knownBool(op, (*values)[0]) != true)
+        goesOn = knownBool(op, (*values)[0]);
+        if (!isDeclared && goesOn != true)
           return (void)op.unsupported("with stacked results whose number is known only when the model runs",
                                       "declare the sizes of the results"),
                  std::nullopt;
@@ -426,9 +455,35 @@ static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, Affi
           if (!given.back())
             return std::nullopt;
         }
+        if (isCounted) {
+          Tensor holds = predicate(op, op.materialize((*values)[0]));
+          given.insert(given.begin() + carry.size(),
+                       op.map(ScalarType::Long, ScalarType::Long, {carried.back().tensor, slices[0].tensor, Operand::raw(holds)},
+                              [](Scalars &s, ValueRange v) {
+                                Value isAlive = s.compare(Compare::Gt, v[0], v[1]);
+                                return s.select(s.both(isAlive, v[2]), s.add(v[0], s.integer(1)), v[0]);
+                              }));
+        }
         return given;
       });
-  return results ? op.finish(*results) : failure();
+  if (!results)
+    return failure();
+  if (isCounted) {
+    held = (*results)[carry.size()];
+    results->erase(results->begin() + carry.size());
+  } else if (isDeclared && !goesOn) {
+    return op.unsupported("with stacked results and a condition that is known only when the model runs");
+  } else if (goesOn == true) {
+    held = op.unary(held, [&](Scalars &s, Value v) { return s.mul(v, s.integer(kAlways)); });
+  }
+  bool isProven = loop.condition == true && goesOn == true && loop.trips && graph::normalize(loop.trips) == length;
+  if (isDeclared && !isProven) {
+    Tensor trips = loop.hasTrips ? op.reshape(op.convert(op.tensor(0), ScalarType::Long), {})
+                                 : op.scalar(ScalarType::Long, static_cast<double>(kAlways));
+    claimSize(op, op.binary(held, trips, [](Scalars &s, Value h, Value t) { return s.max(s.min(h, t), s.integer(0)); }),
+              length);
+  }
+  return op.isBad() ? failure() : op.finish(*results);
 }
 
 /// For as long as the condition holds and trips are left.
@@ -489,23 +544,6 @@ static LogicalResult loopAsWhile(Op &op, Loop &loop, ArrayRef<Tensor> values) {
   return op.finish(results);
 }
 
-/// Whether the body passes its condition through or gives a constant.
-static bool hasFixedCondition(const onnx::GraphProto &graph) {
-  StringRef name = graph.output_size() ? StringRef(graph.output(0).name()) : StringRef();
-  for (int i = graph.node_size() - 1; i >= 0; --i) {
-    const onnx::NodeProto &node = graph.node(i);
-    if (node.output_size() == 0 || name != node.output(0))
-      continue;
-    if (node.op_type() == "Constant")
-      return true;
-    if (node.input_size() != 1 || (node.op_type() != "Identity" && node.op_type() != "Cast"))
-      return false;
-    name = node.input(0);
-  }
-  return graph.input_size() > 1 && (name == graph.input(1).name() ||
-                                    llvm::any_of(graph.initializer(), [&](auto &t) { return name == t.name(); }));
-}
-
 static LogicalResult convertLoop(Op &op) {
   Loop loop;
   loop.graph = readGraph(op, "body");
@@ -544,9 +582,9 @@ static LogicalResult convertLoop(Op &op) {
   // The number of steps is the stacks' first size, where the model says it.
   for (int64_t k = 0; k < loop.numStacks; ++k)
     if (std::optional<Dims> dims = op.declaredDims(numCarried + k); dims && !dims->empty() && (*dims)[0])
-      return loopAsScan(op, loop, carry, (*dims)[0], false);
+      return loopAsScan(op, loop, carry, (*dims)[0], true);
   if (loop.trips && loop.condition == true)
-    return loopAsScan(op, loop, carry, loop.trips, true);
+    return loopAsScan(op, loop, carry, loop.trips, false);
   return op.unsupported("with stacked results whose number is known only when the model runs",
                         "declare the sizes of the results");
 }

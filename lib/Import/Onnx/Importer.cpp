@@ -196,6 +196,8 @@ const ConverterTable &converterTable() {
     populateElementwise(t);
     populateActivation(t);
     populateLayout(t);
+    populateSlicing(t);
+    populatePadding(t);
     populateReduction(t);
     populateNorm(t);
     populateContract(t);
@@ -222,6 +224,8 @@ const ConverterTable &converterTable() {
     populateRotary(t);
     populateLinearAttention(t);
     populateRecurrent(t);
+    populateRandom(t);
+    populateNgrams(t);
     populateArithmeticOfSizes(t); // goes around converters that stand in the table
     populateChoiceOfSizes(t);
     return t;
@@ -414,12 +418,16 @@ void Importer::bindInput(const onnx::ValueInfoProto &input, Scope &scope) {
     addUnsupported(node, reason, "");
     scope.values[input.name()] = Datum{.isPoisoned = true};
   };
-  if (!input.type().has_tensor_type())
+  // Of an optional tensor a model can read the value alone: whoever asks whether it is there is not supported. So calls
+  // must give it.
+  bool isOptional = input.type().has_optional_type() && input.type().optional_type().elem_type().has_tensor_type();
+  const onnx::TypeProto &type = isOptional ? input.type().optional_type().elem_type() : input.type();
+  if (!type.has_tensor_type())
     return refuse(input.type().has_sequence_type()   ? "a sequence, whose length is known only when the model runs"
                   : input.type().has_optional_type() ? "an optional, which is known only when the model runs"
                   : input.type().has_sparse_tensor_type() ? "a sparse tensor"
                                                           : "a value that is no tensor");
-  const onnx::TypeProto_Tensor &tensor = input.type().tensor_type();
+  const onnx::TypeProto_Tensor &tensor = type.tensor_type();
   ScalarType dtype = toScalarType(tensor.elem_type());
   Type element = toType(dtype, context);
   if (!element)
@@ -451,7 +459,7 @@ void Importer::bindInput(const onnx::ValueInfoProto &input, Scope &scope) {
     Op op(*this, scope, node, 0, b, loc);
     value = op.convert(Tensor{argument, ScalarType::Byte}, dtype);
   }
-  scope.values[input.name()] = Datum{.tensor = value};
+  scope.values[input.name()] = Datum{.tensor = value, .isOptionalInput = isOptional};
 }
 
 void Importer::addResult(const onnx::ValueInfoProto &output, Scope &scope) {
@@ -515,6 +523,7 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
   b.setInsertionPointToEnd(module->getBody());
   function = func::FuncOp::create(b, fileLocation(), options.entry, b.getFunctionType({}, {}));
   b.setInsertionPointToEnd(function.addEntryBlock());
+  random.attach(function, parts, names);
   declareTypes(graph, scope);
   bindInitializers(graph, scope);
   llvm::StringSet<> stored;
@@ -528,6 +537,11 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
   if (!failed)
     for (const onnx::ValueInfoProto &output : graph.output())
       addResult(output, scope);
+  if (!hasProblems()) {
+    onnx::NodeProto node;
+    Op op(*this, scope, node, 0, b, fileLocation());
+    random.finish(op);
+  }
   if (!unsupported.empty())
     reportUnsupported(fileLocation(), unsupported);
   if (hasProblems())

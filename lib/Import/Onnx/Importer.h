@@ -2,8 +2,8 @@
 #ifndef TENON_IMPORT_ONNX_STATE_H
 #define TENON_IMPORT_ONNX_STATE_H
 
-#include "../Common/Function.h"
 #include "Op.h"
+#include "lib/Import/Common/Random.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "tenon/Import/Onnx/Importer.h"
 #include "tenon/Support/WeightData.h"
@@ -37,6 +37,7 @@ public:
   mlir::MLIRContext *context;
   const ImportOptions &options;
   SizeRanges symbols;
+  RandomState random;
   std::map<std::string, UnsupportedUse> unsupported; ///< by operator and reason
   bool failed = false;
   mlir::OwningOpRef<mlir::ModuleOp> module;

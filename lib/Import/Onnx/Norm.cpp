@@ -130,16 +130,6 @@ void populateNorm(ConverterTable &t) {
   t["InstanceNormalization"] = convertInstanceNorm;
   t["BatchNormalization"] = convertBatchNorm;
   t["GroupNormalization"] = convertGroupNorm;
-  t["Dropout"] = [](Op &op) -> LogicalResult {
-    Tensor x = op.tensor(0);
-    if (!x)
-      return failure();
-    bool trains = op.has(2) && op.number(2) != 0.0;
-    if (trains)
-      return op.unsupported("in training mode", "export the model for inference");
-    Tensor mask = op.isUsed(1) ? op.full(x.dims(), ScalarType::Bool, 1) : Tensor();
-    return op.finish({x, mask});
-  };
 }
 
 } // namespace tenon::onnx_import

@@ -31,7 +31,7 @@ struct Datum {
   const onnx::TensorProto *stored = nullptr;
   std::shared_ptr<const std::vector<Datum>> sequence = nullptr;
   bool isNothing = false;  ///< an optional without a value
-  bool isOptional = false; ///< an optional with a value
+  bool isOptionalInput = false; ///< an optional that the caller gives: nobody may ask whether it has a value
   bool isPoisoned = false; ///< what should have given it was reported
 
   bool isTensor() const { return tensor || known || stored; }
@@ -53,6 +53,8 @@ void populateElementwise(ConverterTable &table);
 void populateActivation(ConverterTable &table);
 void populateArithmeticOfSizes(ConverterTable &table);
 void populateLayout(ConverterTable &table);
+void populateSlicing(ConverterTable &table);
+void populatePadding(ConverterTable &table);
 void populateReduction(ConverterTable &table);
 void populateNorm(ConverterTable &table);
 void populateContract(ConverterTable &table);
@@ -80,6 +82,8 @@ void populateChoiceOfSizes(ConverterTable &table);
 void populateRotary(ConverterTable &table);
 void populateLinearAttention(ConverterTable &table);
 void populateRecurrent(ConverterTable &table);
+void populateRandom(ConverterTable &table);
+void populateNgrams(ConverterTable &table);
 const ConverterTable &converterTable();
 
 class Op : public GraphBuilder {

@@ -10,8 +10,6 @@ void populateRefused(ConverterTable &t) {
     t[name] = [reason, wayOut](Op &op) { return op.unsupported(reason, wayOut); };
   };
   refuse("ImageDecoder", "which reads image files", "decode the image before and give the model its pixels");
-  for (StringRef name : {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
-    refuse(name, "whose result is random", "make the random numbers before and give them to the model as an input");
 }
 
 } // namespace tenon::onnx_import

@@ -109,33 +109,40 @@ static Tensor nearest(Op &op, Tensor x, Tensor positions, const Axis &axis, cons
 static Tensor interpolate(Op &op, Tensor x, Tensor positions, const Axis &axis, const Settings &settings) {
   bool isLinear = settings.mode == Mode::Linear;
   int64_t first = isLinear ? 0 : -1, count = isLinear ? 2 : 4;
+  // Places and weights of all neighbours: a row for each.
+  Dims dims{op.constant(count), axis.out};
+  Operand along(positions, {1});
+  Tensor at = op.map(
+      ScalarType::Long, ScalarType::Double, {along},
+      [&](Scalars &s, ValueRange v) {
+        Value tap = s.add(s.make<math::FloorOp>(v[0]), s.add(op.index(s, 0), s.number(static_cast<double>(first))));
+        return inside(op, s, tap, axis.in);
+      },
+      ScalarType::Long, dims);
+  Tensor weight = op.map(
+      x.dtype, ScalarType::Double, {along},
+      [&](Scalars &s, ValueRange v) -> Value {
+        Value base = s.make<math::FloorOp>(v[0]), t = s.sub(v[0], base), k = op.index(s, 0);
+        SmallVector<Value> weights = isLinear ? SmallVector<Value>{s.sub(s.number(1), t), t}
+                                              : cubicWeights(s, t, settings.cubic);
+        Value sum = s.number(0);
+        for (int64_t i = 0; settings.excludesOutside && i < count; ++i) {
+          Value tap = s.add(base, s.number(static_cast<double>(first + i)));
+          Value isInside = s.both(s.compare(Compare::Ge, tap, s.number(0)),
+                                  s.compare(Compare::Lt, tap, op.sizeValue(s, axis.in)));
+          weights[i] = s.select(isInside, weights[i], s.number(0));
+          sum = s.add(sum, weights[i]);
+        }
+        Value own = weights[0];
+        for (int64_t i = 1; i < count; ++i)
+          own = s.select(s.compare(Compare::Eq, k, s.number(static_cast<double>(i))), weights[i], own);
+        return settings.excludesOutside ? s.div(own, sum) : own;
+      },
+      ScalarType::Unknown, dims);
   SmallVector<Operand> operands;
   for (int64_t k = 0; k < count; ++k) {
-    Tensor at = op.map(
-        ScalarType::Long, ScalarType::Double, {positions},
-        [&](Scalars &s, ValueRange v) {
-          Value tap = s.add(s.make<math::FloorOp>(v[0]), s.number(static_cast<double>(first + k)));
-          return inside(op, s, tap, axis.in);
-        },
-        ScalarType::Long);
-    Tensor weight = op.map(x.dtype, ScalarType::Double, {positions}, [&](Scalars &s, ValueRange v) -> Value {
-      Value base = s.make<math::FloorOp>(v[0]), t = s.sub(v[0], base);
-      SmallVector<Value> weights = isLinear ? SmallVector<Value>{s.sub(s.number(1), t), t}
-                                            : cubicWeights(s, t, settings.cubic);
-      if (!settings.excludesOutside)
-        return weights[k];
-      Value sum = s.number(0);
-      for (int64_t i = 0; i < count; ++i) {
-        Value tap = s.add(base, s.number(static_cast<double>(first + i)));
-        Value isInside = s.both(s.compare(Compare::Ge, tap, s.number(0)),
-                                s.compare(Compare::Lt, tap, op.sizeValue(s, axis.in)));
-        weights[i] = s.select(isInside, weights[i], s.number(0));
-        sum = s.add(sum, weights[i]);
-      }
-      return s.div(weights[k], sum);
-    });
-    operands.push_back(gatherAlong(op, x, axis.dim, at));
-    operands.push_back(Operand(weight, {axis.dim}));
+    operands.push_back(gatherAlong(op, x, axis.dim, op.select(at, 0, op.constant(k))));
+    operands.push_back(Operand(op.select(weight, 0, op.constant(k)), {axis.dim}));
   }
   return op.map(x.dtype, x.dtype, operands, [&](Scalars &s, ValueRange v) {
     Value sum;

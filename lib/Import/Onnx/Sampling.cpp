@@ -14,13 +14,19 @@ Operand scalarInput(Op &op, unsigned i) {
 }
 
 void claimSize(Op &op, Tensor value, AffineExpr size) {
-  std::optional<int64_t> known = size ? graph::asConstant(size) : std::nullopt;
   // Sizes are defined in the function's own block only.
-  if (!value || !known || *known < 0 || op.isBad() || !isa_and_nonnull<func::FuncOp>(op.b.getInsertionBlock()->getParentOp()))
+  if (!value || !size || op.isBad() || op.isInRegion())
     return;
+  std::optional<int64_t> known = graph::asConstant(size);
   // The name is what the message of a call shows.
-  std::string name = (op.numOutputs() ? op.node.output(0) : op.node.op_type()) + ".declared";
-  op.defineSize(op.reshape(op.convert(value, ScalarType::Long), {}), *known, *known, size, name);
+  std::string name = op.numOutputs() ? op.node.output(0) : op.node.op_type();
+  Tensor number = op.reshape(op.convert(value, ScalarType::Long), {});
+  if (known && *known >= 0)
+    op.defineSize(number, *known, *known, size, name + ".declared");
+  if (known)
+    return;
+  Tensor difference = op.unary(number, [&](Scalars &s, Value v) { return s.sub(v, op.sizeValue(s, size)); });
+  op.defineSize(difference, 0, 0, op.constant(0), name + ".beyond_declared");
 }
 
 void claimShape(Op &op, Tensor shape, ArrayRef<AffineExpr> dims,

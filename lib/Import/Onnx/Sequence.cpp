@@ -1,5 +1,6 @@
 // Sequences and optionals. Both exist while importing only: their lengths are known, their elements are ordinary values.
 #include "Importer.h"
+#include "Slicing.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -116,39 +117,50 @@ static LogicalResult convertSplitToSequence(Op &op) {
   if (!x)
     return failure();
   int64_t dim = op.dim("axis", x.rank(), 0);
-  std::optional<int64_t> size = op.isBad() ? std::nullopt : graph::asConstant(x.dim(dim));
-  if (!size)
-    return op.isBad() ? failure() : op.unsupported("along a symbolic size");
-  SmallVector<int64_t> parts;
+  if (op.isBad())
+    return failure();
+  AffineExpr whole = x.dim(dim);
+  std::optional<int64_t> size = graph::asConstant(whole);
+  Dims parts;
   bool keeps = op.has(1) || op.integer("keepdims", 1) != 0;
-  if (op.has(1)) {
-    KnownRef split = op.known(1);
-    std::optional<SmallVector<int64_t>> sizes = op.integers(1);
-    if (!split || !sizes)
-      return op.unsupported("with sizes that are known only when the model runs");
-    if (split->shape.empty()) {
-      int64_t step = (*sizes)[0];
-      if (step < 1)
-        return op.error("splits into parts of size " + Twine(step));
-      for (int64_t at = 0; at < *size; at += step)
-        parts.push_back(std::min(step, *size - at));
-    } else {
-      parts = *sizes;
-    }
+  KnownRef split = op.known(1);
+  std::optional<SmallVector<int64_t>> sizes = op.integers(1);
+  if (op.has(1) && !sizes) {
+    std::optional<Dims> found = foundParts(op, op.tensor(1), whole);
+    if (!found)
+      return failure();
+    parts = *found;
+  } else if (op.has(1) && !split->shape.empty()) {
+    parts = op.constants(*sizes);
   } else {
-    parts.assign(*size, 1);
+    int64_t step = sizes ? (*sizes)[0] : 1;
+    if (!size)
+      return op.unsupported("along a symbolic size into parts of one size", "say how large each part is");
+    if (step < 1)
+      return op.error("splits into parts of size " + Twine(step));
+    for (int64_t at = 0; at < *size; at += step)
+      parts.push_back(op.constant(std::min(step, *size - at)));
   }
+  AffineExpr offset = op.constant(0);
+  SmallVector<AffineExpr> offsets;
+  for (AffineExpr part : parts) {
+    if (graph::asConstant(part).value_or(0) < 0)
+      return op.error("has a part of negative size");
+    offsets.push_back(offset);
+    offset = graph::normalize(offset + part);
+  }
+  bool isFound = op.has(1) && !sizes; // what is found was checked
+  if (std::optional<int64_t> left = graph::asConstant(graph::normalize(whole - offset)); left && *left != 0)
+    return op.error("has parts that do not add up to the size that is split");
+  Dims dims = x.dims();
+  dims[dim] = offset;
+  x = isFound ? x : op.withDims(x, dims);
   Elements elements;
-  int64_t offset = 0;
-  for (int64_t part : parts) {
-    if (part < 0 || offset + part > *size)
-      return op.error("has parts that do not add up to the size that is split");
-    Tensor piece = op.slice(x, dim, op.constant(offset), op.constant(part));
+  for (auto [part, at] : llvm::zip(parts, offsets)) {
+    Tensor piece = op.slice(x, dim, at, part);
     elements.push_back(Datum{.tensor = keeps ? piece : op.squeeze(piece, {dim})});
-    offset += part;
   }
-  return offset == *size ? op.finish(sequenceOf(std::move(elements)))
-                         : op.error("has parts that do not add up to the size that is split");
+  return op.isBad() ? failure() : op.finish(sequenceOf(std::move(elements)));
 }
 
 static LogicalResult convertConcatFromSequence(Op &op) {
@@ -207,7 +219,7 @@ static LogicalResult convertOptional(Op &op) {
   if (op.numInputs() == 0 || !op.has(0))
     return op.finish(Datum{.isNothing = true});
   Datum value = *op.datum(0);
-  value.isOptional = true;
+  value.isOptionalInput = false;
   return op.finish(value);
 }
 
@@ -218,11 +230,13 @@ static LogicalResult convertOptionalGetElement(Op &op) {
   if (value->isNothing)
     return op.error("reads an optional that has no value");
   Datum result = *value;
-  result.isOptional = false;
+  result.isOptionalInput = false;
   return op.finish(result);
 }
 
 static LogicalResult convertOptionalHasElement(Op &op) {
+  if (const Datum *value = op.numInputs() > 0 && op.has(0) ? op.datum(0) : nullptr; value && value->isOptionalInput)
+    return op.unsupported("of an input that may be missing", "make a model for each case");
   auto known = std::make_shared<Known>();
   known->dtype = ScalarType::Bool;
   known->ints.push_back(op.constant(op.numInputs() > 0 && op.has(0)));

@@ -93,27 +93,13 @@ static std::optional<Tensors> inlineGraph(Op &op, const Graph &graph, ArrayRef<O
   return results;
 }
 
-/// Another seed for each turn of a loop. Mixed, not added, so that loops inside loops do not meet the same seeds.
-static Tensor seedOfTurn(Op &op, Tensor seed, Tensor turn) {
-  return op.map(ScalarType::Long, ScalarType::Long, {seed, turn}, [](Scalars &s, ValueRange v) {
-    auto number = [&](uint64_t x) { return s.integer(static_cast<int64_t>(x)); };
-    auto fold = [&](Value x, int64_t shift) {
-      return s.make<arith::XOrIOp>(x, s.make<arith::ShRUIOp>(x, s.integer(shift)));
-    };
-    Value x = s.add(v[0], s.mul(s.add(v[1], s.integer(1)), number(0x9E3779B97F4A7C15)));
-    x = s.mul(fold(x, 30), number(0xBF58476D1CE4E5B9));
-    x = s.mul(fold(x, 27), number(0x94D049BB133111EB));
-    return fold(x, 31);
-  });
-}
-
 /// What an operator hands to its graphs so that they can draw random numbers.
 struct RandomOperands {
   /// Nothing when no graph draws any. `isGood` is false when they draw but must not, which is reported.
   RandomOperands(Op &op, ArrayRef<const Graph *> graphs) {
     if (llvm::none_of(graphs, [](const Graph *graph) { return drawsNumbers(*graph); }))
       return;
-    auto [seed, call] = op.randomState();
+    auto [seed, call] = op.importer.state.random.here(op);
     isGood = static_cast<bool>(seed);
     if (isGood)
       values = {seed.value, call.value};
@@ -128,19 +114,16 @@ namespace {
 class RegionBuilder {
 public:
   explicit RegionBuilder(Op &op)
-      : op(op), guard(op.b), unbacked(op.importer.state.unbacked), random(op.importer.state.regionRandom) {
+      : op(op), guard(op.b), unbacked(op.importer.state.unbacked), random(op.importer.state.random.enter({})) {
     block = new Block();
     region.push_back(block);
     op.b.setInsertionPointToStart(block);
     // Numbers from data are values of the block outside; those that come in are bound anew.
     op.importer.state.unbacked.clear();
-    op.importer.state.regionRandom.reset();
-    ++op.importer.state.regionDepth;
   }
   ~RegionBuilder() {
     op.importer.state.unbacked = std::move(unbacked);
-    op.importer.state.regionRandom = random;
-    --op.importer.state.regionDepth;
+    op.importer.state.random.enter(random);
   }
 
   /// Inside, `operand` as of type `type`; a size is the same inside and outside.
@@ -153,7 +136,7 @@ public:
   /// Seed and call number, for the random operators inside; they differ from turn to turn of a loop.
   void takeRandom(Tensor turn = {}) {
     Tensor seed = takeHidden(), call = takeHidden();
-    op.importer.state.regionRandom = {turn ? seedOfTurn(op, seed, turn) : seed, call};
+    op.importer.state.random.enter({{turn ? seedOfTurn(op, seed, turn) : seed, call}});
   }
   std::optional<Tensors> import(const Graph &graph) { return inlineGraph(op, graph, inputs); }
   void yield(ArrayRef<Tensor> results) {
@@ -169,7 +152,7 @@ private:
   Op &op;
   OpBuilder::InsertionGuard guard;
   llvm::StringMap<Tensor> unbacked;
-  std::optional<std::pair<Tensor, Tensor>> random;
+  RandomState::Place random;
   Block *block;
   SmallVector<Operand> inputs;
 };

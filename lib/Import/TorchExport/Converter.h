@@ -4,7 +4,7 @@
 #define TENON_IMPORT_TORCHEXPORT_CONVERTER_H
 
 #include "Sizes.h"
-#include "lib/Import/Common/GraphBuilder.h"
+#include "lib/Import/Common/Random.h"
 #include "tenon/Import/TorchExport/Importer.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -172,8 +172,8 @@ public:
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
 
-  /// Seed and call number of the program's random numbers, of rank 0. Null, and reported, under vmap.
-  std::pair<Tensor, Tensor> randomState();
+  /// Of the program's random numbers. Null, and reported, under vmap.
+  RandomSource randomSource();
 
   mlir::LogicalResult error(const llvm::Twine &text) override;
   using GraphBuilder::unsupported;

@@ -23,13 +23,7 @@ struct ImportState {
   llvm::StringSet<> sizeNames;
   std::vector<SymExprRef> asserted;
   std::map<std::string, UnsupportedUse> unsupported; ///< by operator and reason
-  /// Seed and call number, a vector of two; made by `makeRandomState` when the first random operator asks for it.
-  Tensor random;
-  std::function<Tensor()> makeRandomState;
-  /// Seed and call number inside a branch or a loop, where they came in.
-  std::optional<std::pair<Tensor, Tensor>> regionRandom;
-  int64_t randomStreams = 0;    ///< random operators so far
-  unsigned regionDepth = 0;     ///< branches and loops around what is being converted
+  RandomState random;
   bool failed = false;
 
   void addUnsupported(const Node &node, const llvm::Twine &reason, const llvm::Twine &wayOut);
@@ -95,9 +89,7 @@ public:
   Tensor use(mlir::OpBuilder &b, mlir::Location loc, const InputSpec &input);
   /// A variable with that initial value: its symbol.
   mlir::FlatSymbolRefAttr variable(mlir::Location loc, const InputSpec &input);
-
-  /// A variable that begins as zeros.
-  mlir::FlatSymbolRefAttr variable(mlir::Location loc, llvm::StringRef name, mlir::RankedTensorType type);
+  SymbolNames &symbolNames() { return names; }
 
 private:
   mlir::FlatSymbolRefAttr weight(mlir::Location loc, llvm::StringRef name, mlir::RankedTensorType type,

@@ -25,8 +25,6 @@ private:
   void addResult(Tensor tensor, StringAttr name, ArrayRef<NamedAttribute> attributes);
   void addUserResult(const OutputSpec &output, unsigned position, GraphImporter &graph);
   void addState(const InputSpec &input, Tensor tensor);
-  Tensor makeRandomState();
-  void addRandomState(GraphImporter &graph);
   void addResults(GraphImporter &graph);
 
   ImportState &state;
@@ -212,31 +210,6 @@ void ProgramImporter::addState(const InputSpec &input, Tensor tensor) {
   addResult(tensor, b.getStringAttr(input.target), attribute);
 }
 
-/// Seed and call number of the random operators: a variable of the session, see docs/random.md.
-Tensor ProgramImporter::makeRandomState() {
-  auto type = RankedTensorType::get({2}, b.getI64Type());
-  FlatSymbolRefAttr variable = weights.variable(state.fileLocation(), "random_state", type);
-  parts.argAttrs.push_back(b.getDictionaryAttr({b.getNamedAttr("graph.state", variable),
-                                          b.getNamedAttr("graph.name", b.getStringAttr("random_state"))}));
-  return {function.getBody().front().addArgument(type, state.fileLocation()), ScalarType::Long};
-}
-
-/// The next call has the next number.
-void ProgramImporter::addRandomState(GraphImporter &graph) {
-  if (!state.random)
-    return;
-  static const Node none;
-  Op op(graph, none, b, state.fileLocation());
-  Tensor next = op.map(ScalarType::Long, ScalarType::Long, {state.random}, [&](Scalars &s, ValueRange v) {
-    return s.add(v[0], op.index(s, 0));
-  });
-  Attribute variable;
-  for (DictionaryAttr attributes : parts.argAttrs)
-    if (auto name = attributes.getAs<StringAttr>("graph.name"); name == "random_state" && attributes.get("graph.state"))
-      variable = attributes.get("graph.state");
-  addResult(next, b.getStringAttr("random_state"), b.getNamedAttr("graph.state", variable));
-}
-
 void ProgramImporter::addResults(GraphImporter &graph) {
   using Kind = OutputSpec::Kind;
   llvm::StringSet<> done;
@@ -281,7 +254,9 @@ void ProgramImporter::addResults(GraphImporter &graph) {
     if (input.kind != InputSpec::Kind::UserInput && graph.values.isWritten(input.value) &&
         done.insert(input.value).second)
       addState(input, graph.readTensor(input.value, state.fileLocation()));
-  addRandomState(graph);
+  static const Node none;
+  Op op(graph, none, b, state.fileLocation());
+  state.random.finish(op);
 }
 
 FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
@@ -289,7 +264,7 @@ FailureOr<OwningOpRef<ModuleOp>> ProgramImporter::run() {
   collectSizes(state, program.graph);
   declareSymbols();
   makeFunction();
-  state.makeRandomState = [this] { return makeRandomState(); };
+  state.random.attach(function, parts, weights.symbolNames());
   GraphImporter graph(state, program.graph, b);
   main = &graph;
   for (const InputSpec &input : program.inputs)

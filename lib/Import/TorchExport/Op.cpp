@@ -26,17 +26,11 @@ LogicalResult Op::unsupported(const Twine &reason, const Twine &wayOut) {
   return failure();
 }
 
-std::pair<Tensor, Tensor> Op::randomState() {
-  ImportState &state = importer.state;
-  if (isBatched || (state.regionDepth && !state.regionRandom)) {
-    (void)unsupported("under vmap", "draw the random numbers outside and pass them in");
-    return {};
-  }
-  if (state.regionRandom)
-    return *state.regionRandom;
-  if (!state.random)
-    state.random = state.makeRandomState();
-  return {select(state.random, 0, constant(0)), select(state.random, 0, constant(1))};
+RandomSource Op::randomSource() {
+  if (!isBatched)
+    return importer.state.random.next(*this);
+  (void)unsupported("under vmap", "draw the random numbers outside and pass them in");
+  return {};
 }
 
 //===----------------------------------------------------------------------===//

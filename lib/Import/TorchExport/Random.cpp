@@ -1,5 +1,4 @@
-// Random numbers: Philox4x32-10 of the element's position, the operator's number in the program, the call's number and the
-// seed. Nothing is carried from element to element, so results depend on neither threads nor order; docs/random.md.
+// Random operators of torch; how numbers are drawn is in Common/Random.h.
 #include "GraphImporter.h"
 #include "Reduction.h"
 
@@ -8,116 +7,10 @@ using tenon::graph::Dims;
 
 namespace tenon::torch_export {
 
-namespace {
-/// The random bits of one element of `dims`, and numbers made of them in the type of `s`.
-class Draws {
-public:
-  /// `state` holds seed and call number. `bits` is how many a number in [0, 1) has, so that rounding never gives 1.
-  Draws(Op &op, Scalars &s, ValueRange state, int64_t stream, const Dims &dims, unsigned bits);
-
-  Scalars &s;
-  Scalars ints; ///< of i64
-
-  /// 32 random bits in an i64, of four.
-  Value word(unsigned i) { return words[i]; }
-  Value wide() { return ints.make<arith::OrIOp>(shl(words[0], 31), shr(words[1], 1)); } ///< 63 bits
-  /// [0, 1)
-  Value uniform();
-  /// (0, 1], fine near 0
-  Value positive();
-  Value normal();
-
-private:
-  Value shl(Value x, int64_t n) { return ints.make<arith::ShLIOp>(x, ints.integer(n)); }
-  Value shr(Value x, int64_t n) { return ints.make<arith::ShRUIOp>(x, ints.integer(n)); }
-  Value low(Value x) { return ints.make<arith::AndIOp>(x, ints.integer(0xFFFFFFFF)); }
-  Value mix(Value x, Value y, Value z) { return ints.make<arith::XOrIOp>(ints.make<arith::XOrIOp>(x, y), z); }
-  /// `count` bits as that number of halves: x * 2^-count.
-  Value fraction(Value x, unsigned count);
-  Value words[4];
-  unsigned bits;
-};
-} // namespace
-
-Draws::Draws(Op &op, Scalars &s, ValueRange state, int64_t stream, const Dims &dims, unsigned bits)
-    : s(s), ints(s.b, s.loc, ScalarType::Long), bits(bits) {
-  Value position = ints.integer(0);
-  for (auto [d, size] : llvm::enumerate(dims))
-    position = ints.add(ints.mul(position, op.sizeValue(ints, size)), op.index(ints, d));
-  Value call = state[1];
-  // The upper half of the call number shares a word with the stream, which is small.
-  words[0] = low(position);
-  words[1] = shr(position, 32);
-  words[2] = low(ints.make<arith::XOrIOp>(shl(shr(call, 32), 16), ints.integer(stream)));
-  words[3] = low(call);
-  Value keys[2] = {low(state[0]), shr(state[0], 32)};
-  constexpr int64_t multipliers[] = {0xD2511F53, 0xCD9E8D57}, steps[] = {0x9E3779B9, 0xBB67AE85};
-  for (int round = 0; round < 10; ++round) {
-    Value first = ints.mul(words[0], ints.integer(multipliers[0]));
-    Value second = ints.mul(words[2], ints.integer(multipliers[1]));
-    Value next[4] = {mix(shr(second, 32), words[1], keys[0]), low(second), mix(shr(first, 32), words[3], keys[1]),
-                     low(first)};
-    std::copy(next, next + 4, words);
-    for (int k = 0; k < 2; ++k)
-      keys[k] = low(ints.add(keys[k], ints.integer(steps[k])));
-  }
-}
-
-Value Draws::fraction(Value x, unsigned count) {
-  // What fits an i32 goes through it: vectors convert that at once.
-  Value number = count < 32 ? s.convert(ints.convert(x, ScalarType::Long, ScalarType::Int), ScalarType::Int, s.type)
-                            : s.convert(x, ScalarType::Long, s.type);
-  return s.mul(number, s.number(std::ldexp(1.0, -static_cast<int>(count))));
-}
-
-Value Draws::uniform() { return bits <= 32 ? fraction(shr(words[0], 32 - bits), bits) : fraction(shr(wide(), 63 - bits), bits); }
-
-Value Draws::positive() {
-  constexpr unsigned kFine = 31;
-  if (bits > 32)
-    return s.sub(s.number(1), uniform());
-  return fraction(ints.make<arith::OrIOp>(shr(words[0], 32 - kFine), ints.integer(1)), kFine);
-}
-
-/// Box and Muller: the second number of a pair is not used.
-Value Draws::normal() {
-  Value radius = s.make<math::SqrtOp>(s.mul(s.number(-2), s.make<math::LogOp>(positive())));
-  Value turn = bits > 32 ? fraction(shr(words[2], 0), 32) : fraction(shr(words[1], 8), 24);
-  return s.mul(radius, s.make<math::CosOp>(s.mul(turn, s.number(2 * M_PI))));
-}
-
-static unsigned fractionBits(ScalarType type) {
-  switch (type) {
-  case ScalarType::BFloat16:
-    return 8;
-  case ScalarType::Half:
-    return 11;
-  case ScalarType::Double:
-    return 53;
-  default:
-    return 24;
-  }
-}
-
-using DrawBody = llvm::function_ref<Value(Draws &, ValueRange)>;
-
-/// A tensor of `dims` whose elements `body` makes of random bits and of `operands`.
+/// As `frontend::draw`, from the session's seed.
 static Tensor draw(Op &op, ScalarType type, const Dims &dims, ArrayRef<Operand> operands, DrawBody body,
                    ScalarType gives = ScalarType::Unknown) {
-  auto [seed, call] = op.isBad() ? std::pair<Tensor, Tensor>() : op.randomState();
-  if (!call)
-    return {};
-  int64_t stream = op.importer.state.randomStreams++;
-  SmallVector<Operand> all{Operand::raw(seed), Operand::raw(call)};
-  all.append(operands.begin(), operands.end());
-  ScalarType compute = isFloating(type) ? type : ScalarType::Float;
-  return op.map(
-      type, compute, all,
-      [&](Scalars &s, ValueRange v) {
-        Draws draws(op, s, v.take_front(2), stream, dims, fractionBits(type));
-        return body(draws, v.drop_front(2));
-      },
-      gives, dims);
+  return frontend::draw(op, op.randomSource(), type, dims, operands, body, gives);
 }
 
 /// Shape and element type of the result: as recorded, as `size` says, or as `self` has them.
@@ -257,19 +150,12 @@ static LogicalResult convertBernoulli(Op &op) {
   return op.finish(op.convert(result, type));
 }
 
-/// Which elements stay when each is dropped with probability `p`; `dims` may be shorter than the input's.
-static Tensor kept(Op &op, const Dims &dims, double p) {
-  return draw(
-      op, ScalarType::Bool, dims, {},
-      [&](Draws &d, ValueRange) { return d.s.compare(Compare::Ge, d.uniform(), d.s.number(p)); }, ScalarType::Bool);
-}
-
 /// `forFeatures`: whole channels are dropped. `isAlpha`: what is dropped saturates, and mean and variance stay as they were.
 static Tensor dropped(Op &op, Tensor x, double p, bool forFeatures, bool isAlpha, Tensor &mask) {
   Dims dims = x.dims();
   for (int64_t d = 2; forFeatures && d < x.rank(); ++d)
     dims[d] = op.constant(1);
-  mask = kept(op, dims, p);
+  mask = drawKept(op, op.randomSource(), dims, Number::of(p));
   if (!mask)
     return {};
   constexpr double kSaturated = -1.7580993408473766;
@@ -338,12 +224,9 @@ static LogicalResult convertMultinomial(Op &op) {
   if (op.isBad() || weights.rank() < 1 || weights.rank() > 2)
     return op.isBad() ? failure() : op.error("needs a vector or a matrix");
   weights = op.convert(weights, computeType(weights.dtype));
-  ScalarType type = weights.dtype;
   int64_t last = weights.rank() - 1;
-  Dims dims = weights.dims();
-  AffineExpr classes = dims[last];
   if (!repeats) {
-    Tensor keys = draw(op, type, dims, {weights}, [](Draws &d, ValueRange v) {
+    Tensor keys = draw(op, weights.dtype, weights.dims(), {weights}, [](Draws &d, ValueRange v) {
       Value time = d.s.neg(d.s.make<math::LogOp>(d.positive()));
       // A chance of 0 never wins, not even against a time of 0.
       return d.s.select(d.s.compare(Compare::Gt, v[0], d.s.number(0)), d.s.div(v[0], time), d.s.number(-1));
@@ -352,21 +235,7 @@ static LogicalResult convertMultinomial(Op &op) {
       return failure();
     return op.finish(op.slice(op.sort(keys, last, true).second, last, op.constant(0), count));
   }
-  dims[last] = count;
-  Tensor sums = op.cumulate(graph::ReduceKind::Sum, weights, last);
-  Tensor total = op.slice(sums, last, graph::normalize(classes - 1), op.constant(1));
-  if (!total)
-    return failure();
-  Tensor points =
-      draw(op, type, dims, {total}, [](Draws &d, ValueRange v) { return d.s.mul(d.uniform(), v[0]); });
-  Dims wide = dims;
-  wide.push_back(classes);
-  SmallVector<int64_t> ofPoints = upTo(dims.size()), ofSums = ofPoints;
-  ofSums[last] = dims.size();
-  Tensor below = op.map(
-      ScalarType::Long, type, {Operand(sums, ofSums), Operand(points, ofPoints)},
-      [](Scalars &s, ValueRange v) { return s.compare(Compare::Le, v[0], v[1]); }, ScalarType::Bool, wide);
-  return op.finish(op.reduce(graph::ReduceKind::Sum, below, {static_cast<int64_t>(dims.size())}));
+  return op.finish(drawPositions(op, op.randomSource(), weights, count));
 }
 
 void populateRandom(ConverterTable &t) {

@@ -127,11 +127,4 @@ FlatSymbolRefAttr WeightTable::variable(Location loc, const InputSpec &input) {
   return FlatSymbolRefAttr::get(state.context, symbol);
 }
 
-FlatSymbolRefAttr WeightTable::variable(Location loc, StringRef name, RankedTensorType type) {
-  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-  std::string symbol = names.unique(name.str());
-  graph::VariableOp::create(b, loc, symbol, type, FlatSymbolRefAttr(), /*persistent=*/true);
-  return FlatSymbolRefAttr::get(state.context, symbol);
-}
-
 } // namespace tenon::torch_export

@@ -159,3 +159,60 @@ func.func @constant_operand(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
   %0 = graph.contract %x, %t maps [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>] : tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
   return %0 : tensor<2x2xf32>
 }
+
+// -----
+
+// A map is computed where gathers read it, but not at many places for one element: two gathers fuse with it, three read a buffer.
+
+// CHECK-LABEL: kernel.func @map
+//       CHECK:   math.exp
+//       CHECK:   graph.gather
+// CHECK-LABEL: func.func @few_places
+//       CHECK:   kernel.call @map
+//   CHECK-NOT:   kernel.call
+#id = affine_map<(a) -> (a)>
+func.func @few_places(%x: tensor<64xf32>, %i: tensor<64xi64>, %j: tensor<64xi64>) -> tensor<64xf32> {
+  %0 = graph.map ins(%x : tensor<64xf32>) maps [#id] -> tensor<64xf32> {
+  ^bb0(%v: f32):
+    %t = math.exp %v : f32
+    graph.yield %t : f32
+  }
+  %a = graph.gather %0 at (%i) maps [#id] coords [-1] : tensor<64xf32> at (tensor<64xi64>) -> tensor<64xf32>
+  %b = graph.gather %0 at (%j) maps [#id] coords [-1] : tensor<64xf32> at (tensor<64xi64>) -> tensor<64xf32>
+  %1 = graph.map ins(%a, %b : tensor<64xf32>, tensor<64xf32>) maps [#id, #id] -> tensor<64xf32> {
+  ^bb0(%v: f32, %w: f32):
+    %s = arith.addf %v, %w : f32
+    graph.yield %s : f32
+  }
+  return %1 : tensor<64xf32>
+}
+
+// -----
+
+// CHECK-LABEL: kernel.func @map_0
+//   CHECK-NOT:   math.exp
+// CHECK-COUNT-3: graph.gather
+// CHECK-LABEL: kernel.func @map(
+//   CHECK-NOT:   graph.gather
+//       CHECK:   math.exp
+// CHECK-LABEL: func.func @many_places
+//       CHECK:   kernel.call @map(
+//       CHECK:   kernel.call @map_0(
+#id = affine_map<(a) -> (a)>
+func.func @many_places(%x: tensor<64xf32>, %i: tensor<64xi64>, %j: tensor<64xi64>, %k: tensor<64xi64>) -> tensor<64xf32> {
+  %0 = graph.map ins(%x : tensor<64xf32>) maps [#id] -> tensor<64xf32> {
+  ^bb0(%v: f32):
+    %t = math.exp %v : f32
+    graph.yield %t : f32
+  }
+  %a = graph.gather %0 at (%i) maps [#id] coords [-1] : tensor<64xf32> at (tensor<64xi64>) -> tensor<64xf32>
+  %b = graph.gather %0 at (%j) maps [#id] coords [-1] : tensor<64xf32> at (tensor<64xi64>) -> tensor<64xf32>
+  %c = graph.gather %0 at (%k) maps [#id] coords [-1] : tensor<64xf32> at (tensor<64xi64>) -> tensor<64xf32>
+  %1 = graph.map ins(%a, %b, %c : tensor<64xf32>, tensor<64xf32>, tensor<64xf32>) maps [#id, #id, #id] -> tensor<64xf32> {
+  ^bb0(%v: f32, %w: f32, %u: f32):
+    %s = arith.addf %v, %w : f32
+    %r = arith.addf %s, %u : f32
+    graph.yield %r : f32
+  }
+  return %1 : tensor<64xf32>
+}
