@@ -109,6 +109,11 @@ INDEXING = {
                                       x.scatter_reduce(1, i, y, "amax"), x.scatter_reduce(1, i, y, "prod"),
                                       F.pad(x, (1, 2), value=2.0)),
                      (ints(2, 3, 5, dtype=torch.bool), ints(5, 3, 4), ints(2, 3, 4, dtype=torch.bool))),
+    "scatter_without_self": (lambda x, i, y, b, c: (*(x.scatter_reduce(1, i, y, how, include_self=False)
+                                                      for how in ("amax", "amin", "sum", "prod")),
+                                                    *(b.scatter_reduce(1, i, c, how, include_self=False) for how in ("amax", "amin"))),
+                             (ints(9, 3, 5, low=-9, dtype=torch.int8), ints(5, 3, 4), ints(0, 3, 4, low=-9, dtype=torch.int8),
+                              ints(2, 3, 5, dtype=torch.bool), ints(2, 3, 4, dtype=torch.bool))),
     "index_put": (lambda x, i, y: x.index_put((i,), y), (floats(5, 3), torch.tensor([0, 3]), floats(2, 3))),
     "topk": (lambda x: tuple(x.topk(3, -1)), (floats(4, 9),)),
     "sort": (lambda x: tuple(x.sort(-1)), (floats(4, 9),)),
