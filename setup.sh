@@ -13,6 +13,7 @@ apt_packages=(
   clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools liblld-22-dev
   cmake ninja-build ccache pkg-config
   flatbuffers-compiler libflatbuffers-dev nlohmann-json3-dev libprotobuf-dev protobuf-compiler libxxhash-dev libcli11-dev zlib1g-dev libzstd-dev
+  libvulkan-dev libvulkan1 mesa-vulkan-drivers spirv-tools
   python3 python3-venv python3-pip)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -68,9 +69,9 @@ tests() {
 case "${1:-}" in
 deps) install_packages; install_python ;;
 build) install_packages; install_python; build ;;
-demo) install_packages; install_python; build tenon tenon_rt; say "demo"; .venv/bin/python python/demo/minilm.py "${@:2}" ;;
+demo) install_packages; install_python; build tenon tenon_rt_devices; say "demo"; .venv/bin/python python/demo/minilm.py "${@:2}" ;;
 test) install_packages; install_python; build; tests ;;
 long) install_packages; install_python; build; tests --long ;;
-bench) install_packages; install_python; build tenon tenon_rt; .venv/bin/python benchmarks/run.py "${@:2}" ;;
+bench) install_packages; install_python; build tenon tenon_rt_devices; .venv/bin/python benchmarks/run.py "${@:2}" ;;
 *) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

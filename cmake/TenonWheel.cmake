@@ -16,8 +16,8 @@ if(Python3_FOUND)
     COMMAND sh -c "cp ${CMAKE_SOURCE_DIR}/python/tenon/*.py ${stage}/tenon"
     COMMAND sh -c "printf '[bdist_wheel]\\nplat_name = ${tag}\\n' > ${stage}/setup.cfg"
     COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:tenon> ${stage}/tenon/bin/tenon
-    COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:tenon_rt> ${stage}/tenon/lib/libtenon_rt.so
-    COMMAND ${CMAKE_STRIP} ${stage}/tenon/lib/libtenon_rt.so
+    COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:tenon_rt_devices> ${stage}/tenon/lib/libtenon_rt_devices.so
+    COMMAND ${CMAKE_STRIP} ${stage}/tenon/lib/libtenon_rt_devices.so
     COMMAND ${Python3_EXECUTABLE} -m pip wheel -q --no-deps --no-build-isolation -w ${CMAKE_BINARY_DIR}/wheel ${stage}
-    DEPENDS tenon tenon_rt VERBATIM)
+    DEPENDS tenon tenon_rt_devices VERBATIM)
 endif()

@@ -16,6 +16,8 @@
 #include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "tenon/Target/CPU/Passes.h"
+#include "tenon/Target/Device/LowerKernels.h"
+#include "tenon/Target/SPIRV/Serialize.h"
 
 namespace tenon {
 
@@ -34,6 +36,8 @@ inline void registerAllPasses() {
   mlir::registerSymbolDCEPass();
   cpu::registerLowerKernelsPasses();
   cpu::registerCPUTargetPasses();
+  device::registerDevicePasses();
+  spirv::registerSPIRVPasses();
   registerConvertGraphToKernelPass();
   graph::registerGraphPasses();
   registerConvertKernelToPlanPass();

@@ -178,7 +178,7 @@ Offset<file::VariantEntry> tenon::writeVariantEntry(FlatBufferBuilder &builder, 
                                                writeDim(builder, graph::normalize(moved)),
                                                variant.codeBytes.lookup(kernelSymbol(name)),
                                                describeLocation(call.getLoc()).c_str(), count, /*hash=*/0,
-                                               addressOf.lookup(kernelSymbol(name))));
+                                               addressOf.lookup(kernelSymbol(name)), call->hasAttr(kDeviceKernelAttr)));
   }
   int64_t arena = 0, scratch = 0;
   bool isArenaFixed = true, isScratchFixed = true;

@@ -25,7 +25,7 @@ struct Segment {
   uint64_t bytes = 0, offset = 0, hash = 0;
   std::vector<uint64_t> chunkHashes;
   ModuleOp plan = {}; // constants
-  StringRef image;    // code
+  std::string image = {}; // code
 };
 
 class BundleWriter {
@@ -36,7 +36,7 @@ public:
 private:
   const BundleOptions &options;
   std::vector<Segment> segments;
-  std::vector<int> constantsOf, imageOf; // by variant
+  std::vector<int> constantsOf, imageOf, deviceOf; // by variant
   llvm::StringMap<uint32_t> stateIndex;
 
   void collectSegments();
@@ -83,14 +83,22 @@ void BundleWriter::collectSegments() {
     }
     constantsOf.push_back(it->second);
   }
-  for (const BundleVariant &variant : options.variants) {
-    imageOf.push_back(segments.size());
+  auto add = [&](file::SegmentKind kind, std::string bytes) {
     Segment segment;
-    segment.kind = file::SegmentKind::Image;
-    segment.bytes = variant.image.size();
-    segment.image = variant.image;
-    segment.hash = XXH3_64bits(variant.image.data(), variant.image.size());
+    segment.kind = kind;
+    segment.bytes = bytes.size();
+    segment.hash = XXH3_64bits(bytes.data(), bytes.size());
+    segment.image = std::move(bytes);
     segments.push_back(std::move(segment));
+    return static_cast<int>(segments.size() - 1);
+  };
+  for (const BundleVariant &variant : options.variants)
+    imageOf.push_back(add(file::SegmentKind::Image, variant.image));
+  for (const BundleVariant &variant : options.variants) {
+    std::string code;
+    for (const DeviceKernel &kernel : variant.deviceKernels)
+      code += kernel.code;
+    deviceOf.push_back(code.empty() ? -1 : add(file::SegmentKind::Device, std::move(code)));
   }
 }
 
@@ -145,8 +153,18 @@ std::vector<Offset<file::Variant>> BundleWriter::writeVariants(FlatBufferBuilder
     for (auto func : ModuleOp(variant.plan).getOps<plan::FuncOp>())
       entries.push_back(writeVariantEntry(builder, func, variant));
     std::string arch = llvm::Triple::getArchTypeName(llvm::Triple(variant.cpu.getTriple()).getArch()).str();
-    variants.push_back(file::CreateVariantDirect(builder, variant.cpu.getName().str().c_str(), arch.c_str(), &features,
-                                                 imageOf[v], constantsOf[v], TN_ABI_MAJOR, 0, &sites, &entries));
+    bool isDevice = !variant.device.empty();
+    std::vector<Offset<file::DeviceKernel>> kernels;
+    uint64_t offset = 0;
+    for (const DeviceKernel &kernel : variant.deviceKernels) {
+      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), offset, kernel.code.size(), kernel.threads));
+      offset += kernel.code.size();
+    }
+    std::string name = isDevice ? variant.device : variant.cpu.getName().str();
+    variants.push_back(file::CreateVariantDirect(builder, name.c_str(), arch.c_str(), &features, imageOf[v],
+                                                 constantsOf[v], TN_ABI_MAJOR, isDevice ? 1 : 0, &sites, &entries,
+                                                 isDevice ? variant.device.c_str() : nullptr, deviceOf[v],
+                                                 isDevice ? &kernels : nullptr));
   }
   return variants;
 }
@@ -233,7 +251,7 @@ Error BundleWriter::run() {
   uint8_t *bytes = (*output)->getBufferStart();
   for (Segment &segment : segments) {
     MutableArrayRef<uint8_t> place(bytes + segment.offset, segment.bytes);
-    if (segment.kind == file::SegmentKind::Image) {
+    if (segment.kind != file::SegmentKind::Constants) {
       std::memcpy(place.data(), segment.image.data(), segment.bytes);
       continue;
     }

@@ -37,7 +37,7 @@ static llvm::Expected<CompileOptions> makeOptions(const CompileCommand &command,
   options.producer = "tenon " TENON_VERSION;
   std::optional<EmitKind> emit = parseEmitKind(command.emit);
   if (!emit)
-    return error("--emit=" + command.emit + " is not known but should be tenon, obj, so, mlir, llvm or asm");
+    return error("--emit=" + command.emit + " is not known but should be tenon, obj, so, mlir, llvm, asm or spirv");
   options.emit = *emit;
   if (!command.stopAfter.empty() && !(options.stopAfter = parsePhase(command.stopAfter)))
     return error("--stop-after=" + command.stopAfter + " is not a phase; the phases are " + phaseNames());
@@ -47,7 +47,7 @@ static llvm::Expected<CompileOptions> makeOptions(const CompileCommand &command,
       return error("--dump-ir=" + name + " is not a phase; the phases are " + phaseNames());
     options.dumpAfter.push_back(*phase);
   }
-  llvm::Expected<std::vector<std::string>> targets = parseTargets(context, command.targets);
+  llvm::Expected<std::vector<CompileTarget>> targets = parseTargets(context, command.targets);
   if (!targets)
     return targets.takeError();
   options.targets = std::move(*targets);

@@ -19,7 +19,7 @@ using namespace mlir;
 namespace tenon::driver {
 
 /// The model after the phase `form`, for one target.
-static OwningOpRef<ModuleOp> formKernels(Model &model, const std::string &level) {
+static OwningOpRef<ModuleOp> formKernels(Model &model, const CompileTarget &target) {
   SmallString<128> path;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile("tenon", "mlir", path)) {
     fail("cannot make a temporary file: " + code.message());
@@ -29,7 +29,7 @@ static OwningOpRef<ModuleOp> formKernels(Model &model, const std::string &level)
   CompileOptions options;
   options.output = path.str().str();
   options.emit = EmitKind::MLIR;
-  options.targets = {level};
+  options.targets = {target};
   options.stopAfter = Phase::Form;
   if (failed(compile(*model.module, *model.weights, options)))
     return {};
@@ -160,7 +160,7 @@ static llvm::Error writeText(StringRef path, StringRef text) {
 
 int extract(const ExtractCommand &command) {
   Context context(1);
-  llvm::Expected<std::vector<std::string>> levels = parseTargets(context.get(), {command.target});
+  llvm::Expected<std::vector<CompileTarget>> levels = parseTargets(context.get(), {command.target});
   if (!levels)
     return fail(levels.takeError());
   DiagnosticPrinter diagnostics(context.get(), command.model);

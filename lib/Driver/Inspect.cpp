@@ -36,7 +36,7 @@ private:
   llvm::Expected<TensorText> tensor(uint32_t entry, tn_side_t side, uint32_t index);
   llvm::Error printEntry(uint32_t index);
   llvm::Error printVariant(uint32_t index);
-  llvm::Error printKernels(uint32_t variant);
+  llvm::Error printKernels(uint32_t variant, const char *device);
   llvm::Error printStates();
   llvm::Error printWeights();
   llvm::Error printSegments();
@@ -64,6 +64,8 @@ static llvm::StringRef segmentName(tn_segment_kind_t kind) {
     return "image";
   case TN_SEGMENT_DEBUG:
     return "debug";
+  case TN_SEGMENT_DEVICE:
+    return "device";
   default:
     return "unknown";
   }
@@ -137,7 +139,7 @@ llvm::Error Inspector::printVariant(uint32_t index) {
     features += std::string(i ? " " : "") + tn_variant_feature(program, index, i);
   if (!features.empty())
     llvm::outs() << "  needs " << features << "\n";
-  return printKernels(index);
+  return printKernels(index, variant.device);
 }
 
 static std::string workText(int64_t value) {
@@ -148,7 +150,7 @@ static std::string workText(int64_t value) {
   return text;
 }
 
-llvm::Error Inspector::printKernels(uint32_t variant) {
+llvm::Error Inspector::printKernels(uint32_t variant, const char *device) {
   for (uint32_t e = 0; e < info.entries; ++e) {
     Sized<tn_entry_info_t> entry;
     if (llvm::Error failure = check(tn_entry_info(program, e, &entry, &error)))
@@ -160,7 +162,7 @@ llvm::Error Inspector::printKernels(uint32_t variant) {
         return failure;
       sizes.push_back(symbol.hint >= 0 ? symbol.hint : std::max<int64_t>(symbol.min, 1));
     }
-    Table table({"kernel of '" + std::string(entry.name) + "'", "calls", "Mflop", "MB moved", "code bytes", "from"});
+    Table table({"kernel of '" + std::string(entry.name) + "'", "calls", "Mflop", "MB moved", "runs on", "code bytes", "from"});
     uint64_t code = 0;
     for (uint32_t k = 0; k < tn_kernel_count(program, variant, e); ++k) {
       Sized<tn_kernel_info_t> kernel;
@@ -169,7 +171,7 @@ llvm::Error Inspector::printKernels(uint32_t variant) {
         return failure;
       code += kernel.code_bytes;
       table.add({kernel.name, std::to_string(kernel.calls), workText(kernel.flops), workText(kernel.bytes_moved),
-                 std::to_string(kernel.code_bytes), kernel.origin});
+                 kernel.on_device ? device : "cpu", std::to_string(kernel.code_bytes), kernel.origin});
     }
     if (table.empty())
       continue;
@@ -309,6 +311,7 @@ llvm::Error Inspector::jsonVariant(llvm::json::OStream &json, uint32_t index) {
   json.attribute("arch", variant.arch);
   json.attribute("runs_here", variant.runs_here != 0);
   json.attribute("image_segment", variant.image_segment);
+  json.attribute("device", variant.device);
   json.attributeArray("features", [&] {
     for (uint32_t i = 0; i < variant.features; ++i)
       json.value(tn_variant_feature(program, index, i));
@@ -324,6 +327,7 @@ llvm::Error Inspector::jsonVariant(llvm::json::OStream &json, uint32_t index) {
         json.attribute("entry", e);
         json.attribute("name", kernel.name);
         json.attribute("calls", kernel.calls);
+        json.attribute("on_device", kernel.on_device != 0);
         json.attribute("flops", kernel.flops);
         json.attribute("bytes_moved", kernel.bytes_moved);
         json.attribute("code_bytes", kernel.code_bytes);

@@ -56,10 +56,10 @@ static llvm::Error makeError(const llvm::Twine &text) {
 }
 
 int KernelFile::load() {
-  llvm::Expected<std::vector<std::string>> levels = parseTargets(context.get(), {command.target});
+  llvm::Expected<std::vector<CompileTarget>> levels = parseTargets(context.get(), {command.target});
   if (!levels)
     return fail(levels.takeError());
-  level = levels->front();
+  level = levels->front().level;
   if (int status = loadModel(command.file, "main", context.get(), model))
     return status;
   if (!getMain())
@@ -75,7 +75,7 @@ llvm::Expected<std::string> KernelFile::build(EmitKind emit) {
   CompileOptions options;
   options.output = temporary.back();
   options.emit = emit;
-  options.targets = {level};
+  options.targets = {{level}};
   options.threads = 1;
   OwningOpRef<ModuleOp> copy = model.module->clone();
   if (failed(compile(*copy, *model.weights, options)))
@@ -87,7 +87,7 @@ llvm::Error KernelFile::open(Program &program, std::vector<TensorBuffer> &inputs
   llvm::Expected<std::string> path = build(EmitKind::Bundle);
   if (!path)
     return path.takeError();
-  if (llvm::Error error = program.open(*path, "", command.threads))
+  if (llvm::Error error = program.open(*path, "", "", command.threads))
     return error;
   if (llvm::Error error = program.chooseEntry("main"))
     return error;

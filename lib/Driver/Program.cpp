@@ -21,12 +21,14 @@ Program::~Program() {
 std::string Program::where() const { return name.empty() ? file : file + ": entry '" + name + "'"; }
 llvm::Error Program::error(const llvm::Twine &reason) const { return makeError(where() + ": " + reason); }
 
-llvm::Error Program::open(const std::string &path, const std::string &variant, unsigned threads) {
+llvm::Error Program::open(const std::string &path, const std::string &variant, const std::string &device,
+                          unsigned threads) {
   file = path;
   tn_open_options_t options = {};
   options.struct_bytes = sizeof options;
   options.variant = variant.empty() ? nullptr : variant.c_str();
   options.threads = threads;
+  options.device = device.empty() ? nullptr : device.c_str();
   tn_error_t failure = TN_ERROR_INIT;
   if (tn_program_open(path.c_str(), &options, &program, &failure) != TN_OK)
     return makeError(failure);

@@ -6,33 +6,43 @@ using namespace mlir;
 
 namespace tenon::driver {
 
-llvm::Expected<std::vector<std::string>> parseTargets(MLIRContext *context, ArrayRef<std::string> targets) {
-  std::vector<std::string> levels;
-  auto add = [&](StringRef level) {
-    if (!llvm::is_contained(levels, level))
-      levels.push_back(level.str());
+static llvm::Error error(const Twine &text) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), text);
+}
+
+llvm::Expected<std::vector<CompileTarget>> parseTargets(MLIRContext *context, ArrayRef<std::string> targets) {
+  std::vector<CompileTarget> result;
+  std::string hostLevel;
+  auto add = [&](StringRef level, StringRef device) {
+    auto isSame = [&](const CompileTarget &t) { return t.level == level && t.device == device; };
+    if (llvm::none_of(result, isSame))
+      result.push_back({level.str(), device.str()});
+    if (device.empty() && hostLevel.empty())
+      hostLevel = level.str();
   };
   for (StringRef target : targets) {
     auto [device, level] = target.split(':');
-    if (device != "cpu")
-      return llvm::createStringError(llvm::inconvertibleErrorCode(),
-                                     "--target=" + target + " is not known but should be cpu, cpu:portable or cpu:LEVEL");
-    if (level == "portable") {
+    if (device == "vulkan" && level.empty())
+      add("", device);
+    else if (device != "cpu")
+      return error("--target=" + target + " is not known but should be cpu, cpu:portable, cpu:LEVEL or vulkan");
+    else if (level == "portable")
       for (const char *each : {"x86-64-v2", "x86-64-v3", "x86-64-v4"})
-        add(each);
-      continue;
-    }
-    add(level.empty() ? "host" : level);
+        add(each, "");
+    else
+      add(level.empty() ? "host" : level, "");
   }
-  if (levels.empty())
-    levels.push_back("host");
+  if (result.empty())
+    add("host", "");
   context->loadDialect<target::TargetDialect>();
-  for (const std::string &level : levels) {
-    std::string error;
-    if (!target::lookupCPU(context, level, error))
-      return llvm::createStringError(llvm::inconvertibleErrorCode(), "--target=cpu:" + level + ": " + error);
+  for (CompileTarget &target : result) {
+    if (!target.device.empty())
+      target.level = hostLevel.empty() ? "host" : hostLevel;
+    std::string reason;
+    if (!target::lookupCPU(context, target.level, reason))
+      return error("--target=cpu:" + target.level + ": " + reason);
   }
-  return levels;
+  return result;
 }
 
 } // namespace tenon::driver

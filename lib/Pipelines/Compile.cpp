@@ -6,8 +6,11 @@
 #include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Writer.h"
 #include "tenon/Conversion/GraphToKernel.h"
+#include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Pipelines/Host.h"
 #include "tenon/Target/CPU/LowerKernels.h"
+#include "tenon/Target/Device/LowerKernels.h"
+#include "tenon/Target/SPIRV/Serialize.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -16,6 +19,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileOutputBuffer.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/ThreadPool.h"
 #include <chrono>
 
@@ -51,6 +55,7 @@ std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
       .Case("mlir", EmitKind::MLIR)
       .Case("llvm", EmitKind::LLVM)
       .Case("asm", EmitKind::Assembly)
+      .Case("spirv", EmitKind::SPIRV)
       .Default(std::nullopt);
 }
 
@@ -68,9 +73,11 @@ void tenon::buildGraphPipeline(OpPassManager &pm) {
 namespace {
 /// One target of the file: from formed kernels on, each has a module of its own.
 struct Variant {
-  target::CPUAttr cpu;
+  target::CPUAttr cpu;    ///< of the host code, and of kernels that a device does not run
+  std::string device;     ///< "vulkan"; empty: the CPU
   OwningOpRef<ModuleOp> module;
   std::vector<std::pair<std::string, std::string>> objects; ///< name, bytes (or text)
+  std::vector<DeviceKernel> deviceKernels;
 };
 
 class Compilation {
@@ -86,7 +93,11 @@ private:
   bool end(Phase phase, ModuleOp ir);
   LogicalResult runPasses(ModuleOp ir, function_ref<void(OpPassManager &)> build);
   LogicalResult lower(Variant &variant);
-  LogicalResult writeText(StringRef text);
+  LogicalResult lowerDevice(Variant &variant, ModuleOp loops);
+  LogicalResult emitObjects(Variant &variant, ModuleOp loops);
+  void forEachPart(ArrayRef<size_t> sizes, function_ref<void(size_t)> work);
+  LogicalResult writeText(StringRef text, std::string path = {});
+  LogicalResult writeDeviceKernels(const Variant &variant);
   LogicalResult writeIR(ModuleOp ir);
   LogicalResult package(MutableArrayRef<Variant> variants);
   LogicalResult report(llvm::Error error);
@@ -122,13 +133,27 @@ bool Compilation::end(Phase phase, ModuleOp ir) {
   return options.stopAfter == phase;
 }
 
-LogicalResult Compilation::writeText(StringRef text) {
-  auto buffer = llvm::FileOutputBuffer::create(options.output, text.size());
+LogicalResult Compilation::writeText(StringRef text, std::string path) {
+  if (path.empty())
+    path = options.output;
+  auto buffer = llvm::FileOutputBuffer::create(path, text.size());
   if (!buffer)
-    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(buffer.takeError());
+    return module.emitError() << "cannot write '" << path << "': " << llvm::toString(buffer.takeError());
   llvm::copy(text, reinterpret_cast<char *>((*buffer)->getBufferStart()));
   if (llvm::Error error = (*buffer)->commit())
-    return module.emitError() << "cannot write '" << options.output << "': " << llvm::toString(std::move(error));
+    return module.emitError() << "cannot write '" << path << "': " << llvm::toString(std::move(error));
+  return success();
+}
+
+/// A file for each kernel.
+LogicalResult Compilation::writeDeviceKernels(const Variant &variant) {
+  if (variant.device.empty())
+    return module.emitError("only a target with SPIR-V, such as vulkan, can be written as such");
+  if (std::error_code code = llvm::sys::fs::create_directories(options.output))
+    return module.emitError() << "cannot make the folder '" << options.output << "': " << code.message();
+  for (const DeviceKernel &kernel : variant.deviceKernels)
+    if (failed(writeText(kernel.code, options.output + "/" + kernel.name + ".spv")))
+      return failure();
   return success();
 }
 
@@ -146,44 +171,53 @@ LogicalResult Compilation::runPasses(ModuleOp ir, function_ref<void(OpPassManage
   return pm.run(ir);
 }
 
-/// Kernels to machine code. The loops are written in one module, then dealt out by size, so that all processors have
-/// LLVM work; each part is translated into a context of its own.
-LogicalResult Compilation::lower(Variant &variant) {
-  MLIRContext *context = module.getContext();
-  Location loc = module.getLoc();
-  context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                       vector::VectorDialect>();
-  OwningOpRef<ModuleOp> loops = ModuleOp::create(loc);
-  if (failed(cpu::emitKernels(*variant.module, *loops, variant.cpu)))
-    return failure();
-  if (options.onPlan)
-    return success(); // what the kernels need is known now
-  if (failed(runPasses(*loops, [&](OpPassManager &pm) {
-        cpu::buildKernelToLLVMPipeline(pm, variant.cpu.getHasFMA(), variant.cpu.getHasF16C());
-      })))
-    return failure();
+/// Runs `work` for each part on as many threads as there may be; long ones first, so that no processor is left with one
+/// at the end.
+void Compilation::forEachPart(ArrayRef<size_t> sizes, function_ref<void(size_t)> work) {
+  unsigned threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+  SmallVector<size_t> order = llvm::to_vector(llvm::seq<size_t>(0, sizes.size()));
+  if (threads <= 1) {
+    llvm::for_each(order, work);
+    return;
+  }
+  llvm::stable_sort(order, [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
+  for (size_t i : order)
+    pool.async([&work, i] { work(i); });
+  pool.wait();
+}
 
+static size_t countOps(Operation *root) {
+  size_t count = 0;
+  root->walk([&](Operation *) { ++count; });
+  return count;
+}
+
+/// Loops in LLVM's dialect to objects; each kernel is translated into a context of its own.
+LogicalResult Compilation::emitObjects(Variant &variant, ModuleOp loops) {
+  MLIRContext *context = module.getContext();
   // Every kernel is a part of its own: the same kernel gives the same bytes whatever else the model holds.
   SmallVector<OwningOpRef<ModuleOp>> parts;
   SmallVector<std::string> names;
-  for (auto function : llvm::make_early_inc_range(loops->getOps<LLVM::LLVMFuncOp>())) {
+  SmallVector<size_t> sizes;
+  for (auto function : llvm::make_early_inc_range(loops.getOps<LLVM::LLVMFuncOp>())) {
     if (function.isExternal())
       continue;
-    OwningOpRef<ModuleOp> part = ModuleOp::create(loc);
+    OwningOpRef<ModuleOp> part = ModuleOp::create(module.getLoc());
     names.push_back(function.getSymName().str());
     function->moveBefore(part->getBody(), part->getBody()->end());
+    sizes.push_back(countOps(*part));
     parts.push_back(std::move(part));
   }
   if (statistics)
-    statistics->kernels = std::max<unsigned>(statistics->kernels, parts.size());
+    statistics->kernels = std::max<unsigned>(statistics->kernels, parts.size() + variant.deviceKernels.size());
   std::vector<std::string> results(parts.size()), errors(parts.size());
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   context->appendDialectRegistry(registry);
   context->loadAllAvailableDialects();
-  unsigned threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
-  auto work = [&](size_t i) {
+  forEachPart(sizes, [&](size_t i) {
     llvm::LLVMContext llvmContext;
     std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(*parts[i], llvmContext, names[i]);
     if (!llvmModule) {
@@ -199,25 +233,7 @@ LogicalResult Compilation::lower(Variant &variant) {
       results[i] = std::move(*result);
     else
       errors[i] = llvm::toString(result.takeError());
-  };
-  if (threads <= 1) {
-    for (size_t i = 0; i < parts.size(); ++i)
-      work(i);
-  } else {
-    // Long ones first, so that no processor is left with one at the end.
-    SmallVector<size_t> order = llvm::to_vector(llvm::seq<size_t>(0, parts.size()));
-    SmallVector<size_t> sizes;
-    for (auto &part : parts) {
-      size_t ops = 0;
-      part->walk([&](Operation *) { ++ops; });
-      sizes.push_back(ops);
-    }
-    llvm::stable_sort(order, [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
-    llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
-    for (size_t i : order)
-      pool.async([&work, i] { work(i); });
-    pool.wait();
-  }
+  });
   LogicalResult status = success();
   for (auto [name, error] : llvm::zip(names, errors))
     if (!error.empty())
@@ -225,6 +241,51 @@ LogicalResult Compilation::lower(Variant &variant) {
   for (auto [name, result] : llvm::zip(names, results))
     variant.objects.emplace_back(name, std::move(result));
   return status;
+}
+
+/// Kernels that the device runs become its code; the loops of the others go to `loops`.
+LogicalResult Compilation::lowerDevice(Variant &variant, ModuleOp loops) {
+  OwningOpRef<ModuleOp> threads = ModuleOp::create(module.getLoc());
+  SmallVector<kernel::FuncOp> left;
+  if (failed(device::emitKernels(*variant.module, *threads, left)))
+    return failure();
+  OwningOpRef<ModuleOp> rest = ModuleOp::create(module.getLoc());
+  for (kernel::FuncOp kernel : left)
+    kernel->moveBefore(rest->getBody(), rest->getBody()->end());
+  LogicalResult status = cpu::emitKernels(*rest, loops, variant.cpu);
+  for (kernel::FuncOp kernel : left)
+    kernel->moveBefore(variant.module->getBody(), variant.module->getBody()->end());
+  if (failed(status) || options.onPlan)
+    return status;
+  if (failed(spirv::prepareKernels(*threads)))
+    return failure();
+  for (auto function : llvm::to_vector(threads->getOps<func::FuncOp>())) {
+    std::string name = function.getSymName().str();
+    uint32_t size = function->getAttrOfType<IntegerAttr>("device.threads").getInt();
+    FailureOr<std::string> code = spirv::serializeKernel(function);
+    if (failed(code))
+      return module.emitError() << "kernel '" << name << "' cannot be written as SPIR-V";
+    variant.deviceKernels.push_back({name, std::move(*code), size});
+  }
+  return success();
+}
+
+/// Kernels to machine code. The loops are written in one module, then dealt out, so that all processors have work.
+LogicalResult Compilation::lower(Variant &variant) {
+  module.getContext()
+      ->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
+                    vector::VectorDialect>();
+  OwningOpRef<ModuleOp> loops = ModuleOp::create(module.getLoc());
+  if (failed(variant.device.empty() ? cpu::emitKernels(*variant.module, *loops, variant.cpu)
+                                    : lowerDevice(variant, *loops)))
+    return failure();
+  if (options.onPlan)
+    return success(); // what the kernels need is known now
+  if (failed(runPasses(*loops, [&](OpPassManager &pm) {
+        cpu::buildKernelToLLVMPipeline(pm, variant.cpu.getHasFMA(), variant.cpu.getHasF16C());
+      })))
+    return failure();
+  return emitObjects(variant, *loops);
 }
 
 LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
@@ -249,7 +310,10 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
       statistics->codeBytes += image->size();
     if (options.emit == EmitKind::SharedObject)
       return writeText(*image);
-    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}, std::move(functions)});
+    bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}, std::move(functions), variant.device,
+                               std::move(variant.deviceKernels)});
+    for (const DeviceKernel &kernel : bundle.variants.back().deviceKernels)
+      bundle.variants.back().codeBytes[kernel.name] = kernel.code.size();
     for (auto &[name, bytes] : variant.objects) {
       llvm::Expected<uint64_t> count = countCode(bytes);
       if (!count)
@@ -287,19 +351,22 @@ LogicalResult Compilation::run() {
   }
 
   // Here the module forks.
-  std::vector<std::string> levels = options.targets;
-  if (levels.empty())
-    levels.push_back("host");
+  std::vector<CompileTarget> targets = options.targets;
+  if (targets.empty())
+    targets.push_back({});
   std::vector<Variant> variants;
-  for (const std::string &level : levels) {
+  for (const CompileTarget &wanted : targets) {
     std::string error;
-    target::CPUAttr cpu = target::lookupCPU(module.getContext(), level, error);
+    target::CPUAttr cpu = target::lookupCPU(module.getContext(), wanted.level, error);
     if (!cpu)
       return module.emitError() << error;
     Variant variant;
     variant.cpu = cpu;
+    variant.device = wanted.device;
     variant.module = cast<ModuleOp>(module->clone());
     (*variant.module)->setAttr("target.cpu", cpu);
+    if (!variant.device.empty())
+      (*variant.module)->setAttr(kDeviceAttr, StringAttr::get(module.getContext(), variant.device));
     variants.push_back(std::move(variant));
   }
   if (variants.size() > 1 && options.emit != EmitKind::Bundle)
@@ -332,6 +399,8 @@ LogicalResult Compilation::run() {
       if (failed(status) || failed(verify(*variant.module)))
         return failure();
     }
+    if (phase == Phase::Lower && options.emit == EmitKind::SPIRV)
+      return writeDeviceKernels(variants.front());
     if (phase == Phase::Plan && options.onPlan) {
       options.onPlan(*variants.front().module);
       return success();

@@ -27,13 +27,15 @@ def driver():
 
 
 def runtime_library():
-    """Path of the runtime's shared library."""
-    for path in _candidates("lib", "libtenon_rt.so"):
-        if path.is_file():
-            return str(path)
-    found = ctypes.util.find_library("tenon_rt")
-    if found:
-        return found
+    """Path of the runtime's shared library: the one with devices, else the one for CPUs only."""
+    names = ("tenon_rt_devices", "tenon_rt")
+    for name in names:
+        for path in _candidates("lib", f"lib{name}.so"):
+            if path.is_file():
+                return str(path)
+    for name in names:
+        if found := ctypes.util.find_library(name):
+            return found
     raise FileNotFoundError("libtenon_rt.so is not there: build it with ./setup.sh build")
 
 

@@ -1,6 +1,6 @@
 // One call: checks, memory, running the image, and what the image calls back.
 #include "../devices/cpu/fpmode.h"
-#include "session.h"
+#include "device.h"
 #include "shapes.h"
 
 #include <algorithm>
@@ -37,7 +37,7 @@ TN_CALLS_IMAGE static int32_t runRange(void *context, int64_t begin, int64_t end
   return result;
 }
 
-static void recordFailure(tn_session &session, uint32_t site, int64_t a, int64_t b, bool internal) {
+void recordFailure(tn_session &session, uint32_t site, int64_t a, int64_t b, bool internal) {
   Failure &failure = session.failure;
   while (failure.lock.exchange(1, std::memory_order_acquire))
     spinPause();
@@ -70,7 +70,7 @@ struct ForeignRegion {
 };
 } // namespace
 
-static int32_t tableParallel(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, int64_t tiles,
+int32_t tableParallel(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, int64_t tiles,
                              int64_t scratchBytes) {
   auto &session = *static_cast<tn_session *>(frame->session);
   if (tiles <= 0)
@@ -99,7 +99,15 @@ static int32_t tableParallel(tn_frame *frame, tn_kernel_fn fn, const uint64_t *a
 }
 
 const tn_rt_table *runtimeTable() {
-  static const tn_rt_table table = {sizeof(tn_rt_table), TN_ABI_MINOR, tableParallel, tableFail};
+#if TN_WITH_DEVICES
+  static const tn_rt_table table = {sizeof(tn_rt_table),     TN_ABI_MINOR,
+                                    tableParallel,           tableFail,
+                                    deviceFunctions.launch,  deviceFunctions.copy,
+                                    deviceFunctions.store,   deviceFunctions.load,
+                                    deviceFunctions.visit};
+#else
+  static const tn_rt_table table = {offsetof(tn_rt_table, launch), 0, tableParallel, tableFail};
+#endif
   return &table;
 }
 
@@ -164,6 +172,8 @@ tn_status_t Call::checkInputOverlap(uint32_t input, const Interval &where, uint3
 }
 
 tn_status_t Call::checkStateOverlap(const Interval &output) {
+  if (isOnDevice(program))
+    return TN_OK;
   auto begin = reinterpret_cast<uintptr_t>(session.stateMemory);
   if (output.end <= begin || output.begin >= begin + program.stateBytes)
     return TN_OK;
@@ -261,7 +271,8 @@ tn_status_t reserveMemory(tn_session &session, uint64_t arena, uint64_t scratchS
                    "%s: call needs an arena of %llu and scratch of %llu bytes but the session has %llu and %llu fixed",
                    session.program->label, wide(arena), wide(scratch), wide(session.arena.bytes),
                    wide(session.scratch.bytes));
-  if (tn_status_t status = grow(session, session.arena, arena, "arena", error))
+  if (tn_status_t status = isOnDevice(*session.program) ? deviceReserve(session, arena, error)
+                                                        : grow(session, session.arena, arena, "arena", error))
     return status;
   return grow(session, session.scratch, scratch, "scratch", error);
 }
@@ -356,11 +367,19 @@ TN_CALLS_IMAGE tn_status_t Call::execute() {
     memcpy(session.found, session.symbols, entry.symbolCount * sizeof(int64_t));
   session.failure.set = false;
   session.region = 0;
+  if (isOnDevice(program))
+    if (tn_status_t status = deviceBeginCall(session, entry, frame, inputs, outputs, error))
+      return status;
   int32_t result = 0;
   {
     FpModeScope mode;
     result = program.image.image->entries[index].run(&frame);
   }
+  if (isOnDevice(program))
+    if (tn_status_t status = deviceEndCall(session, entry, outputs, result, error)) {
+      session.stateLost |= entry.writesStates && frame.state_phase != TN_STATES_INTACT;
+      return status;
+    }
   if (session.slot) {
     poolReleaseSlot(session.slot);
     session.slot = nullptr;

@@ -122,7 +122,8 @@ tn_status_t HeaderCheck::checkVariant(const file::Variant &variant, uint32_t ind
     return status;
   const char *name = variant.name()->c_str();
   if (!isSegment(variant.image_segment(), SegmentKind::Image) ||
-      (variant.constants_segment() != -1 && !isSegment(variant.constants_segment(), SegmentKind::Constants)))
+      (variant.constants_segment() != -1 && !isSegment(variant.constants_segment(), SegmentKind::Constants)) ||
+      (variant.device_segment() != -1 && !isSegment(variant.device_segment(), SegmentKind::Device)))
     return TN_FAIL(error, TN_BAD_FILE, "%s: variant '%s' names a segment that is not there or of another kind",
                    program.label, name);
   if (sizeOf(variant.entries()) != 0 && sizeOf(variant.entries()) != sizeOf(header.entries()))

@@ -1,5 +1,5 @@
 // Opening and closing artifacts: mapping, the order of the checks, choice of the variant, tables for fast calls.
-#include "program.h"
+#include "device.h"
 
 #include "../devices/cpu/features.h"
 #include "../devices/cpu/pool.h"
@@ -26,8 +26,17 @@ static uint32_t missingFeatures(const file::Variant &variant, TextBuffer *text) 
   return missing;
 }
 
+// Whether a variant is for a device ("vulkan:1"); all are for none.
+static bool isFor(const file::Variant &variant, const char *device) {
+  if (!TN_WITH_DEVICES || !device)
+    return true;
+  const char *kind = variant.device() ? variant.device()->c_str() : "cpu";
+  size_t length = strlen(kind);
+  return strncmp(kind, device, length) == 0 && (device[length] == 0 || device[length] == ':');
+}
+
 // All variants and what each lacks, for the refusal.
-static void listVariants(const tn_program &program, TextBuffer &text) {
+static void listVariants(const tn_program &program, const char *device, TextBuffer &text) {
   for (uint32_t i = 0; i < sizeOf(program.header->variants()); ++i) {
     const file::Variant &variant = *program.header->variants()->Get(i);
     text.add("%s'%s' ", i ? "; " : "", variant.name()->c_str());
@@ -35,18 +44,23 @@ static void listVariants(const tn_program &program, TextBuffer &text) {
       text.add("is for %s", variant.arch()->c_str());
       continue;
     }
+    if (!isFor(variant, device)) {
+      text.add("is not for %s", device);
+      continue;
+    }
     text.add("lacks ");
-    if (missingFeatures(variant, &text) == 0)
+    if (missingFeatures(variant, &text) == 0 && deviceIsHere(variant, &text))
       text.add("nothing");
   }
 }
 
 static bool runsHere(const file::Variant &variant) {
-  return strcmp(variant.arch()->c_str(), hostArch()) == 0 && missingFeatures(variant, nullptr) == 0;
+  return strcmp(variant.arch()->c_str(), hostArch()) == 0 && missingFeatures(variant, nullptr) == 0 &&
+         deviceIsHere(variant, nullptr);
 }
 
-// The variant with the most features of those that run here, then file order; or the one asked for.
-static tn_status_t chooseVariant(tn_program &program, const char *wanted, tn_error_t *error) {
+// Of those that run here, or are asked for, the first in the file; of several for the CPU the one with the most features.
+static tn_status_t chooseVariant(tn_program &program, const char *wanted, const char *device, tn_error_t *error) {
   char buffer[800];
   TextBuffer list(buffer, sizeof(buffer));
   bool known = false;
@@ -56,11 +70,11 @@ static tn_status_t chooseVariant(tn_program &program, const char *wanted, tn_err
     if (wanted && strcmp(wanted, variant.name()->c_str()) != 0)
       continue;
     known = true;
-    if (!runsHere(variant))
+    if (!isFor(variant, device) || !runsHere(variant))
       continue;
-    if (program.variant == TN_NO_INDEX || sizeOf(variant.features()) > mostFeatures) {
+    if (program.variant == TN_NO_INDEX || (mostFeatures < sizeOf(variant.features()) && !variant.device())) {
       program.variant = i;
-      mostFeatures = sizeOf(variant.features());
+      mostFeatures = variant.device() ? UINT32_MAX : sizeOf(variant.features());
     }
   }
   if (program.variant != TN_NO_INDEX)
@@ -71,7 +85,7 @@ static tn_status_t chooseVariant(tn_program &program, const char *wanted, tn_err
     return TN_FAIL(error, TN_BAD_ARGUMENT, "%s: variant '%s' is not in the file but one of these was needed: %s",
                    program.label, wanted, buffer);
   }
-  listVariants(program, list);
+  listVariants(program, device, list);
   return TN_FAIL(error, TN_BAD_CPU, "%s: no %svariant runs on this %s CPU: %s", program.label,
                  wanted ? "asked-for " : "", hostArch(), buffer);
 }
@@ -176,7 +190,7 @@ static bool measureStates(tn_program &program) {
 }
 
 static tn_status_t loadVariant(tn_program &program, const tn_open_options_t &options, int file, tn_error_t *error) {
-  if (tn_status_t status = chooseVariant(program, options.variant, error))
+  if (tn_status_t status = chooseVariant(program, options.variant, options.device, error))
     return status;
   const file::Variant &variant = *program.header->variants()->Get(program.variant);
   bool needsConstants = variant.constants_segment() >= 0;
@@ -196,10 +210,13 @@ static tn_status_t loadVariant(tn_program &program, const tn_open_options_t &opt
   }
   const file::Segment &segment = *program.header->segments()->Get(variant.image_segment());
   ImageSource source{program.file + segment.offset(), segment.bytes(), file, segment.offset(), program.label};
-  return loadImage(source, program.entryCount, runtimeTable()->struct_bytes, program.image, error);
+  if (tn_status_t status = loadImage(source, program.entryCount, runtimeTable()->struct_bytes, program.image, error))
+    return status;
+  return deviceOpen(program, error);
 }
 
 static void destroy(tn_program *program) {
+  deviceClose(*program);
   unloadImage(program->image);
   if (program->ownsMapping)
     munmap(const_cast<uint8_t *>(program->file), program->fileBytes);
@@ -250,6 +267,9 @@ static tn_status_t startProgram(const tn_open_options_t *given, tn_open_options_
   if (!program.allocator.alloc || !program.allocator.free)
     return TN_FAIL(error, TN_BAD_ARGUMENT, "allocator has no alloc or free function but needs both");
   program.variant = TN_NO_INDEX;
+  const char *number = TN_WITH_DEVICES && options.device ? strchr(options.device, ':') : nullptr;
+  for (; number && number[1] >= '0' && number[1] <= '9'; ++number)
+    program.deviceIndex = program.deviceIndex * 10 + static_cast<uint32_t>(number[1] - '0');
   const char *slash = strrchr(label, '/');
   TextBuffer(program.label, sizeof(program.label)).add("%s", slash && slash[1] ? slash + 1 : label);
   return TN_OK;
@@ -333,6 +353,8 @@ tn_status_t tn_variant_info(const tn_program_t *program, uint32_t index, tn_vari
   result.abi_major = variant.abi_major();
   result.abi_minor_needed = variant.abi_minor_needed();
   result.runs_here = runsHere(variant);
+  result.device = variant.device() ? variant.device()->c_str() : "cpu";
+  result.device_segment = static_cast<uint32_t>(variant.device_segment()); // -1 is TN_NO_INDEX
   writeStruct(info, result);
   return TN_OK;
 }

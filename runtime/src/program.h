@@ -53,6 +53,8 @@ struct tn_program {
   uint64_t stateBytes;  // of all states, each aligned
   uint64_t signatureHash; // of the states, for tn_session_restore
   tenon::rt::LoadedImage image;
+  void *device;         ///< null when the variant in use is for the CPU; see device.h
+  uint32_t deviceIndex; ///< which of several
 };
 
 namespace tenon::rt {
@@ -82,6 +84,16 @@ tn_status_t checkSegments(const tn_program &program, tn_error_t *error);
 
 /// The chunked hashes of a constants segment, on up to `threads` threads.
 tn_status_t checkConstants(const tn_program &program, uint32_t segment, uint32_t threads, tn_error_t *error);
+
+/// What images for devices call besides; in the order of tn_rt_table.
+struct DeviceFunctions {
+  decltype(tn_rt_table::launch) launch;
+  decltype(tn_rt_table::copy) copy;
+  decltype(tn_rt_table::store) store;
+  decltype(tn_rt_table::load) load;
+  decltype(tn_rt_table::visit) visit;
+};
+extern const DeviceFunctions deviceFunctions;
 
 /// The table of functions that images call; defined with the session.
 const tn_rt_table *runtimeTable();

@@ -239,6 +239,7 @@ tn_status_t tn_kernel_info(const tn_program_t *program, uint32_t variant, uint32
   result.code_address = kernel.code_address();
   result.hash = kernel.hash();
   result.calls = kernel.calls();
+  result.on_device = kernel.on_device();
   writeStruct(info, result);
   return TN_OK;
 }

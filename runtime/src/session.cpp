@@ -1,5 +1,5 @@
 // Making and closing sessions, their memory and their states.
-#include "session.h"
+#include "device.h"
 
 #include "hash.h"
 #include "shapes.h"
@@ -46,23 +46,45 @@ static uint32_t resolveThreads(const tn_session_options_t &options, const tn_poo
   return threads < maxThreads ? threads : maxThreads;
 }
 
-static void setInitialState(tn_session &session, uint32_t index) {
-  const tn_program &program = *session.program;
-  const file::State &state = stateAt(program, index);
-  if (state.bytes() == 0)
-    return;
-  if (state.initial_segment() < 0) {
-    memset(session.states[index], 0, state.bytes());
-    return;
-  }
-  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(state.initial_segment()));
-  memcpy(session.states[index], program.file + segment.offset() + state.initial_offset(), state.bytes());
+// `from` null writes zeros.
+static tn_status_t writeState(tn_session &session, uint32_t index, const void *from) {
+  uint64_t bytes = stateAt(*session.program, index).bytes();
+  if (bytes == 0)
+    return TN_OK;
+  if (isOnDevice(*session.program))
+    return deviceWriteState(session, index, from, bytes);
+  if (from)
+    memcpy(session.states[index], from, bytes);
+  else
+    memset(session.states[index], 0, bytes);
+  return TN_OK;
 }
 
-static void setInitialStates(tn_session &session) {
+static tn_status_t readState(tn_session &session, uint32_t index, void *to) {
+  uint64_t bytes = stateAt(*session.program, index).bytes();
+  if (bytes == 0)
+    return TN_OK;
+  if (isOnDevice(*session.program))
+    return deviceReadState(session, index, to, bytes);
+  memcpy(to, session.states[index], bytes);
+  return TN_OK;
+}
+
+static tn_status_t setInitialState(tn_session &session, uint32_t index) {
+  const tn_program &program = *session.program;
+  const file::State &state = stateAt(program, index);
+  if (state.initial_segment() < 0)
+    return writeState(session, index, nullptr);
+  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(state.initial_segment()));
+  return writeState(session, index, program.file + segment.offset() + state.initial_offset());
+}
+
+static tn_status_t setInitialStates(tn_session &session) {
   for (uint32_t i = 0; i < sizeOf(session.program->header->states()); ++i)
-    setInitialState(session, i);
+    if (tn_status_t status = setInitialState(session, i))
+      return status;
   session.stateLost = false;
+  return TN_OK;
 }
 
 // The session and its tables are one block; the same code counts and hands out.
@@ -121,6 +143,7 @@ static tn_status_t reserveAll(tn_session &session, const tn_session_options_t &o
 
 static void destroy(tn_session *session) {
   tn_allocator_t allocator = session->allocator;
+  deviceCloseSession(*session);
   release(allocator, session->arena.memory, session->arena.bytes, TN_BUFFER_ALIGN);
   release(allocator, session->scratch.memory, session->scratch.bytes, TN_BUFFER_ALIGN);
   release(allocator, session->stateMemory, session->program->stateBytes, TN_BUFFER_ALIGN);
@@ -129,7 +152,10 @@ static void destroy(tn_session *session) {
 
 static tn_status_t fillSession(tn_session &session, const tn_session_options_t &options, tn_error_t *error) {
   const tn_program &program = *session.program;
-  if (program.stateBytes) {
+  if (isOnDevice(program)) {
+    if (tn_status_t status = deviceOpenSession(session, error))
+      return status;
+  } else if (program.stateBytes) {
     session.stateMemory = static_cast<uint8_t *>(allocate(session.allocator, program.stateBytes, TN_BUFFER_ALIGN));
     if (!session.stateMemory)
       return TN_FAIL(error, TN_NO_MEMORY, "%s: allocator has no %llu bytes for the states", program.label,
@@ -140,7 +166,8 @@ static tn_status_t fillSession(tn_session &session, const tn_session_options_t &
     session.states[i] = session.stateMemory + at;
     at += paddedStateBytes(stateAt(program, i));
   }
-  setInitialStates(session);
+  if (tn_status_t status = setInitialStates(session))
+    return TN_FAIL(error, status, "%s: states cannot be written", program.label);
   if (tn_status_t status = reserveAll(session, options, error))
     return status;
   if (!session.pool.run)
@@ -214,8 +241,7 @@ tn_status_t tn_session_reset(tn_session_t *session, tn_error_t *error) {
   SessionLock lock(*session);
   if (tn_status_t status = lock.check(error))
     return status;
-  setInitialStates(*session);
-  return TN_OK;
+  return setInitialStates(*session);
 }
 
 tn_status_t tn_session_state_read(tn_session_t *session, uint32_t state, void *bytes, size_t byteCount,
@@ -225,9 +251,7 @@ tn_status_t tn_session_state_read(tn_session_t *session, uint32_t state, void *b
   SessionLock lock(*session);
   if (tn_status_t status = lock.check(error))
     return status;
-  if (byteCount)
-    memcpy(bytes, session->states[state], byteCount);
-  return TN_OK;
+  return readState(*session, state, bytes);
 }
 
 tn_status_t tn_session_state_write(tn_session_t *session, uint32_t state, const void *bytes, size_t byteCount,
@@ -237,9 +261,7 @@ tn_status_t tn_session_state_write(tn_session_t *session, uint32_t state, const 
   SessionLock lock(*session);
   if (tn_status_t status = lock.check(error))
     return status;
-  if (byteCount)
-    memcpy(session->states[state], bytes, byteCount);
-  return TN_OK;
+  return writeState(*session, state, bytes);
 }
 
 size_t tn_session_save_bytes(const tn_session_t *session) {
@@ -270,7 +292,8 @@ tn_status_t tn_session_save(tn_session_t *session, void *block, size_t blockByte
     const tenon::file::State &state = stateAt(program, i);
     if (!state.persistent() || state.bytes() == 0)
       continue;
-    memcpy(at, session->states[i], state.bytes());
+    if (tn_status_t status = readState(*session, i, at))
+      return status;
     memset(at + state.bytes(), 0, paddedStateBytes(state) - state.bytes());
     at += paddedStateBytes(state);
   }
@@ -304,12 +327,9 @@ tn_status_t tn_session_restore(tn_session_t *session, const void *block, size_t 
     return status;
   for (uint32_t i = 0; i < sizeOf(program.header->states()); ++i) {
     const tenon::file::State &state = stateAt(program, i);
-    if (!state.persistent()) {
-      setInitialState(*session, i);
-    } else if (state.bytes()) {
-      memcpy(session->states[i], at, state.bytes());
-      at += paddedStateBytes(state);
-    }
+    if (tn_status_t status = state.persistent() ? writeState(*session, i, at) : setInitialState(*session, i))
+      return status;
+    at += state.persistent() ? paddedStateBytes(state) : 0;
   }
   session->stateLost = false;
   return TN_OK;

@@ -47,7 +47,8 @@ struct tn_session {
   bool stateLost;
 
   tenon::rt::Block arena, scratch;
-  uint8_t *stateMemory;
+  uint8_t *stateMemory; ///< of the device when the program is for one, as are `states`
+  void *device;         ///< see device.h
   void **states, **inputs, **outputs;
   tenon::rt::Interval *intervals;
 

@@ -115,9 +115,9 @@ def assert_close(got, want, scaled=False, factor=1.0):
                                  f"{scale.max().item():.3g}, {int((~(error <= limit * factor)).sum())} of {w.numel()} wrong")
 
 
-def run(path, args, threads=1, variant=None):
+def run(path, args, threads=1, variant=None, device=None):
     """One call of an artifact."""
-    program = tenon.Program(path, variant=variant)
+    program = tenon.Program(path, variant=variant, device=device)
     session = program.session(threads=threads)
     results = session(*[x for x in torch.utils._pytree.tree_leaves(args) if x is not None])
     session.close()

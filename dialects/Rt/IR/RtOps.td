@@ -212,6 +212,35 @@ def Rt_TogetherOp : Rt_Op<"together", [AttrSizedOperandSegments]> {
   }];
 }
 
+def Rt_LaunchOp : Rt_Op<"launch"> {
+  let summary = "Hands a kernel to the device's queue; `tn_rt_table.launch`.";
+  let description = [{
+    `kernel` is its number among the variant's device kernels, `tiles` the number of workgroups.
+    ```mlir
+    rt.launch 3 (%0, %1) tiles %n site 0 : (!llvm.ptr, !llvm.ptr)
+    ```
+  }];
+  let arguments = (ins I32Attr:$kernel, Variadic<LLVM_AnyPointer>:$operands_, I32Attr:$site, I64:$tiles);
+  let assemblyFormat = "$kernel `(` $operands_ `)` `tiles` $tiles `site` $site attr-dict `:` `(` type($operands_) `)`";
+}
+
+def Rt_VisitOp : Rt_Op<"visit", [AttrSizedOperandSegments]> {
+  let summary = "Runs a kernel on the CPU when all is in a device's memory; `tn_rt_table.visit`.";
+  let description = [{
+    `bytes` are the sizes of the operands, of which the first `inputs` are only read. `scratch` is the number of bytes that
+    each worker needs.
+    ```mlir
+    rt.visit @k(%0, %1) bytes(%n, %m) inputs 1 tiles %t scratch %s site 0 : (!llvm.ptr, !llvm.ptr)
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<LLVM_AnyPointer>:$operands_, Variadic<I64>:$bytes, I32Attr:$inputs,
+                       I64:$tiles, I64:$scratch, I32Attr:$site);
+  let assemblyFormat = [{
+    $kernel `(` $operands_ `)` `bytes` `(` $bytes `)` `inputs` $inputs `tiles` $tiles `scratch` $scratch `site` $site attr-dict
+    `:` `(` type($operands_) `)`
+  }];
+}
+
 def Rt_FailOp : Rt_Op<"fail"> {
   let summary = "Records a failure and returns from the function; `tn_rt_table.fail`.";
   let description = [{

@@ -9,6 +9,12 @@
 
 namespace tenon {
 
+/// Code of one kernel for a device.
+struct DeviceKernel {
+  std::string name, code;
+  uint32_t threads; ///< of a workgroup
+};
+
 /// One way to run the program.
 struct BundleVariant {
   mlir::ModuleOp plan; // has plan.func, plan.constant, plan.variable, plan.sites, and the weights they name
@@ -16,6 +22,8 @@ struct BundleVariant {
   std::string image; // what linkImage gave
   llvm::StringMap<uint64_t> codeBytes; // by symbol of the kernel, and of "host", for `tenon inspect`
   std::vector<ImageFunction> functions = {}; // of the image, for profilers; may be empty
+  std::string device = {};                   // "vulkan"; empty: the CPU
+  std::vector<DeviceKernel> deviceKernels = {};
 };
 
 struct BundleOptions {

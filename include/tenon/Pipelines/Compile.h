@@ -19,14 +19,20 @@ std::optional<Phase> parsePhase(llvm::StringRef name);
 std::string phaseNames();
 
 /// What comes out.
-enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly };
+enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly, SPIRV };
 std::optional<EmitKind> parseEmitKind(llvm::StringRef name);
 
+/// One way to run the model.
+struct CompileTarget {
+  std::string level = "host"; ///< of the CPU: `host`, `x86-64-v2`, …
+  std::string device = {};    ///< "vulkan"; empty: the CPU runs all
+};
+
 struct CompileOptions {
-  std::string output;                    ///< file to write; written beside and renamed
+  std::string output;                    ///< file to write; written beside and renamed. With EmitKind::SPIRV a folder
   EmitKind emit = EmitKind::Bundle;
-  /// CPU levels, each a variant of the file: `host`, `x86-64-v2`, …; empty means `host`.
-  std::vector<std::string> targets;
+  /// Each a variant of the file, in order of preference; empty means the CPU at hand.
+  std::vector<CompileTarget> targets;
   unsigned threads = 0;                  ///< of the compiler; 0: as many as there are processors
   std::optional<Phase> stopAfter;        ///< writes the IR after this phase to `output`
   std::vector<Phase> dumpAfter;          ///< prints the IR after these phases to stderr

@@ -113,6 +113,7 @@ public:
     for (auto constant : func->getParentOfType<ModuleOp>().getOps<plan::ConstantOp>())
       constantOffset[constant.getSymName()] = constant.getOffset();
     func.walk([&](plan::AllocOp alloc) { byId[alloc.getId()] = alloc; });
+    isDevice = func->getParentOfType<ModuleOp>()->hasAttr(kDeviceAttr);
     for (auto [i, attribute] : llvm::enumerate(func.getSymbols()))
       if (cast<graph::SymbolAttr>(attribute).isFound())
         found.push_back(i);
@@ -136,12 +137,14 @@ private:
   SmallVector<Value> counters;
   SmallVector<int64_t> found; // symbols
   Value arena, constants, nullAddress;
-  bool changedStates = false;
+  bool changedStates = false, isDevice = false;
 
   Attribute writeFunction(StringRef role, llvm::function_ref<void()> body) {
     std::string name = (func.getSymName() + "." + role).str();
     auto op = rt::FuncOp::create(builder, loc, name, role);
     op->setAttr("symbols", builder.getI64IntegerAttr(func.getSymbols().size()));
+    if (isDevice)
+      op->setAttr("device", builder.getUnitAttr());
     if (!found.empty())
       op->setAttr("found_symbols", builder.getDenseI64ArrayAttr(found));
     OpBuilder::InsertionGuard guard(builder);
@@ -417,7 +420,24 @@ private:
     runOnThreads();
   }
 
+  /// On a device, or on the CPU between what the device does; see `markDeviceCalls`.
+  void writeDeviceCall(plan::CallOp call, Arithmetic &math) {
+    Value tiles = math.expr(call.getTiles().getValue());
+    if (auto kernel = call->getAttrOfType<IntegerAttr>(kDeviceKernelAttr)) {
+      rt::LaunchOp::create(builder, loc, kernel, operandsOf(call), call.getSiteAttr(), tiles);
+      return;
+    }
+    SmallVector<Value> bytes;
+    for (AffineExpr expr : call->getAttrOfType<graph::DimsAttr>(kOperandBytesAttr).getExprs())
+      bytes.push_back(math.expr(expr));
+    rt::VisitOp::create(builder, loc, call.getCalleeAttr(), operandsOf(call), bytes,
+                        builder.getI32IntegerAttr(call.getInputs().size()), tiles,
+                        math.expr(call.getScratchBytes().getValue()), call.getSiteAttr());
+  }
+
   void writeCall(plan::CallOp call, Arithmetic &math) {
+    if (isDevice)
+      return writeDeviceCall(call, math);
     AffineExpr tilesExpr = call.getTiles().getValue();
     Value tiles = math.expr(tilesExpr);
     auto runOnThreads = [&] {

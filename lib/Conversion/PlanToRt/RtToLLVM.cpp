@@ -40,6 +40,7 @@ private:
   int64_t symbolCount;
   SmallVector<int64_t> foundSymbols;
   Value frame, slots;
+  bool isDevice = false;
   Block *failure = nullptr; // returns its argument
 
   Value i64(Location loc, int64_t value) {
@@ -64,6 +65,9 @@ private:
   void leaveOnFailure(Operation *op, Value status);
   void writeSlots(Location loc, int64_t first, ValueRange operands, int32_t site);
   void callParallel(Operation *op, LLVM::LLVMFuncOp kernel, Value tiles, Value scratch);
+  void callTable(Operation *op, StringRef function, ValueRange arguments);
+  Value readDevice(Operation *op, Value address, int64_t bytes);
+  LogicalResult lowerDevice(Operation *op);
   int64_t slotsOf(int64_t operands) const { return operands + symbolCount + 1; }
   void lowerTogether(rt::TogetherOp op);
   LogicalResult lower(Operation *op);
@@ -172,20 +176,76 @@ void FuncLowering::lowerTogether(rt::TogetherOp op) {
   callParallel(op, getTrampoline(module, op.getKernels(), firstSlots), sum, op.getScratch());
 }
 
+/// Calls a function of the runtime's table with the frame and `arguments`, and leaves when it fails.
+void FuncLowering::callTable(Operation *op, StringRef function, ValueRange arguments) {
+  Location loc = op->getLoc();
+  SmallVector<Value> operands{
+      load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), function)), frame};
+  llvm::append_range(operands, arguments);
+  auto type =
+      LLVM::LLVMFunctionType::get(builder.getI32Type(), llvm::to_vector(ValueRange(operands).drop_front().getTypes()));
+  leaveOnFailure(op, LLVM::CallOp::create(builder, loc, type, operands).getResult());
+}
+
 /// Hands a kernel to the runtime's threads.
 void FuncLowering::callParallel(Operation *op, LLVM::LLVMFuncOp kernel, Value tiles, Value scratch) {
+  Value address = LLVM::AddressOfOp::create(builder, op->getLoc(), kernel);
+  callTable(op, "parallel", ValueRange{address, slots, tiles, scratch});
+}
+
+//===----------------------------------------------------------------------===//
+// Memory of a device
+//===----------------------------------------------------------------------===//
+
+/// A number in a device's memory, once all before is done. Stands in the block behind `op` afterwards.
+Value FuncLowering::readDevice(Operation *op, Value address, int64_t bytes) {
   Location loc = op->getLoc();
-  Value address = LLVM::AddressOfOp::create(builder, loc, kernel);
-  Value callee = load(loc, pointer, fieldAddress(loc, AbiStruct::tn_rt_table, loadField(loc, "rt"), "parallel"));
-  auto type = LLVM::LLVMFunctionType::get(builder.getI32Type(),
-                                          {pointer, pointer, pointer, builder.getI64Type(), builder.getI64Type()});
-  auto call = LLVM::CallOp::create(builder, loc, type, ValueRange{callee, frame, address, slots, tiles, scratch});
-  leaveOnFailure(op, call.getResult());
+  callTable(op, "load", ValueRange{address, i64(loc, bytes), slots});
+  builder.setInsertionPointToStart(op->getBlock()->getTerminator()->getSuccessor(1));
+  return load(loc, builder.getI64Type(), slots);
+}
+
+/// Ops that touch buffers, where those are a device's.
+LogicalResult FuncLowering::lowerDevice(Operation *op) {
+  Location loc = op->getLoc();
+  auto i32 = [&](int64_t value) {
+    return LLVM::ConstantOp::create(builder, loc, builder.getI32Type(), builder.getI32IntegerAttr(value)).getResult();
+  };
+  if (auto launch = dyn_cast<rt::LaunchOp>(op)) {
+    writeSlots(loc, 0, launch.getOperands_(), launch.getSite());
+    callTable(op, "launch",
+              ValueRange{i32(launch.getKernel()), slots, i32(slotsOf(launch.getOperands_().size())), launch.getTiles()});
+  } else if (auto visit = dyn_cast<rt::VisitOp>(op)) {
+    int64_t operands = visit.getOperands_().size(), count = slotsOf(operands);
+    writeSlots(loc, 0, visit.getOperands_(), visit.getSite());
+    for (auto [i, bytes] : llvm::enumerate(visit.getBytes()))
+      LLVM::StoreOp::create(builder, loc, bytes, slot(loc, slots, count + i));
+    Value kernel = LLVM::AddressOfOp::create(builder, loc, declareKernel(module, visit.getKernel()));
+    callTable(op, "visit",
+              ValueRange{kernel, slots, i32(count), i32(operands), i32(visit.getInputs()), slot(loc, slots, count),
+                         visit.getTiles(), visit.getScratch()});
+  } else if (auto copy = dyn_cast<rt::CopyOp>(op)) {
+    callTable(op, "copy", ValueRange{copy.getDest(), copy.getSource(), copy.getBytes()});
+  } else if (auto store = dyn_cast<rt::StoreOp>(op)) {
+    callTable(op, "store", ValueRange{store.getDest(), store.getValue()});
+  } else if (auto number = dyn_cast<rt::LoadOp>(op)) {
+    number.getResult().replaceAllUsesWith(readDevice(op, number.getSource(), 8));
+  } else if (auto test = dyn_cast<rt::TestOp>(op)) {
+    Value value = readDevice(op, test.getSource(), 1);
+    test.getResult().replaceAllUsesWith(
+        LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne, value, i64(loc, 0)));
+  } else {
+    return mlir::failure();
+  }
+  op->erase();
+  return success();
 }
 
 LogicalResult FuncLowering::lower(Operation *op) {
   Location loc = op->getLoc();
   builder.setInsertionPoint(op);
+  if (isDevice && succeeded(lowerDevice(op)))
+    return success();
   auto replace = [&](Value value) {
     op->getResult(0).replaceAllUsesWith(value);
     op->erase();
@@ -259,10 +319,17 @@ LogicalResult FuncLowering::lower(Operation *op) {
 LogicalResult FuncLowering::run() {
   Location loc = func.getLoc();
   bool isRun = func.getRole() == "run";
+  isDevice = func->hasAttr("device");
   int64_t slotCount = 0;
   func.walk([&](Operation *op) {
     if (isa<rt::RunOp, rt::ParallelOp>(op))
       slotCount = std::max(slotCount, slotsOf(op->getNumOperands() - 2));
+    if (auto launch = dyn_cast<rt::LaunchOp>(op))
+      slotCount = std::max(slotCount, slotsOf(launch.getOperands_().size()));
+    if (auto visit = dyn_cast<rt::VisitOp>(op)) // and the operands' sizes behind
+      slotCount = std::max<int64_t>(slotCount, slotsOf(visit.getOperands_().size()) + visit.getBytes().size());
+    if (isa<rt::LoadOp, rt::TestOp>(op))
+      slotCount = std::max<int64_t>(slotCount, 1);
     if (auto together = dyn_cast<rt::TogetherOp>(op)) {
       int64_t sum = together.getTiles().size();
       for (int64_t count : together.getCounts())
@@ -345,9 +412,10 @@ static void writeImage(rt::ImageOp image, ModuleOp module) {
   };
   set("struct_bytes", number(32, sizeof(tn_image)));
   set("abi_major", number(16, TN_ABI_MAJOR));
-  // Older runtimes do for images that use nothing newer; nothing was added to the table since minor 0.
-  set("abi_minor_needed", number(16, 0));
-  set("table_bytes_needed", number(32, sizeof(tn_rt_table)));
+  // Older runtimes do for images that use nothing newer: the functions for devices came with minor 1.
+  bool isDevice = module->hasAttr(kDeviceAttr);
+  set("abi_minor_needed", number(16, isDevice ? 1 : 0));
+  set("table_bytes_needed", number(32, isDevice ? sizeof(tn_rt_table) : offsetof(tn_rt_table, launch)));
   set("entry_count", number(32, count));
   set("entries",
       table ? LLVM::AddressOfOp::create(b, loc, table).getResult() : LLVM::ZeroOp::create(b, loc, pointer).getResult());

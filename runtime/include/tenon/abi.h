@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 #define TN_ABI_MAJOR 1
-#define TN_ABI_MINOR 0
+#define TN_ABI_MINOR 1
 
 /* Alignment of the arena, of every buffer in it and of every constant, in bytes. */
 #define TN_BUFFER_ALIGN 64
@@ -39,6 +39,21 @@ typedef struct tn_rt_table {
   /* Records the first failure of this call; `site` indexes the image's table of error sites, a and b fill its
    * message. Returns site + 1, which the caller returns on. Safe from any worker; the lowest site wins. */
   int32_t (*fail)(struct tn_frame *frame, uint32_t site, int64_t a, int64_t b);
+
+  /* Since minor 1, for images whose memory is a device's: every address of the frame and every operand is the device's
+   * own, never to be read or written by the image. All return 0 or what the image returns on.
+   * launch: enqueues kernel number `kernel` of the variant over `tiles` workgroups. `args` as for tn_kernel_fn, `slots`
+   * of them, copied at once. */
+  int32_t (*launch)(struct tn_frame *frame, uint32_t kernel, const uint64_t *args, uint32_t slots, int64_t tiles);
+  /* Enqueues a copy, and a write of one number. */
+  int32_t (*copy)(struct tn_frame *frame, uint64_t dest, uint64_t source, int64_t bytes);
+  int32_t (*store)(struct tn_frame *frame, uint64_t dest, int64_t value);
+  /* Waits for all before and reads 1 or 8 bytes. */
+  int32_t (*load)(struct tn_frame *frame, uint64_t source, int64_t bytes, int64_t *value);
+  /* Waits, and runs a kernel on the session's threads with operands in the CPU's memory. The first `operands` of `slots`
+   * args are addresses, of which the last `operands - inputs` are written; bytes[i] is the size of operand i. */
+  int32_t (*visit)(struct tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, uint32_t slots, uint32_t operands,
+                   uint32_t inputs, const int64_t *bytes, int64_t tiles, int64_t scratch_bytes);
 } tn_rt_table;
 
 /* What an image tells the runtime about the states, in tn_frame.state_phase, so that a failed call need not lose

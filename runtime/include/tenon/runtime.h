@@ -126,6 +126,9 @@ typedef struct tn_open_options {
   const tn_allocator_t *allocator; /* copied; NULL = the C library's */
   const char *variant;             /* NULL = the best that this CPU has */
   uint32_t threads;                /* for the constants check; 0 = as many as useful */
+  /* "cpu", "vulkan", or "vulkan:1" for the second one: only variants for it. NULL = the first variant of the file whose
+   * device is here. A runtime built without devices has only "cpu". */
+  const char *device;
 } tn_open_options_t;
 
 /* Maps the file and makes its best variant ready. Opening a program is trusting its author, as loading a shared
@@ -161,7 +164,9 @@ typedef struct tn_variant_info {
   uint32_t image_segment;
   uint32_t constants_segment; /* TN_NO_INDEX = none */
   uint16_t abi_major, abi_minor_needed;
-  uint32_t runs_here; /* 1 when this machine has all features */
+  uint32_t runs_here; /* 1 when this machine has all features, and the device */
+  const char *device; /* kind of device whose memory holds all buffers, "vulkan"; "cpu" for none */
+  uint32_t device_segment; /* TN_NO_INDEX = none */
 } tn_variant_info_t;
 TN_API TN_NODISCARD tn_status_t tn_variant_info(const tn_program_t *program, uint32_t variant,
                                                 tn_variant_info_t *info, tn_error_t *error);
@@ -169,7 +174,7 @@ TN_API TN_NODISCARD tn_status_t tn_variant_info(const tn_program_t *program, uin
 TN_API const char *tn_variant_feature(const tn_program_t *program, uint32_t variant, uint32_t feature);
 
 typedef enum tn_segment_kind {
-  TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2, TN_SEGMENT_INT_ = 0x7fffffff
+  TN_SEGMENT_CONSTANTS = 0, TN_SEGMENT_IMAGE = 1, TN_SEGMENT_DEBUG = 2, TN_SEGMENT_DEVICE = 3, TN_SEGMENT_INT_ = 0x7fffffff
 } tn_segment_kind_t;
 typedef struct tn_segment_info {
   uint32_t struct_bytes;
@@ -262,6 +267,7 @@ typedef struct tn_kernel_info {
   uint64_t code_bytes, hash;
   uint32_t calls;
   uint64_t code_address;  /* in the image, from its base; 0 = unknown */
+  uint32_t on_device;     /* 1 = of a variant for a device, and runs there; else on the CPU */
 } tn_kernel_info_t;
 TN_API uint32_t tn_kernel_count(const tn_program_t *program, uint32_t variant, uint32_t entry);
 /* `symbols` (may be NULL) are values for the entry's symbols, for the estimates. */

@@ -1,7 +1,6 @@
 //===- ArgReduce.cpp - positions of extremes, with their epilogue ---------===//
 // The first of equals wins, a NaN before all. Lanes run along the dimension itself when it is the innermost one, else
 // along the innermost kept one.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "Lines.h"
 #include "MicroKernel.h"

@@ -4,7 +4,6 @@
 // work across lanes, and both products are the register tile of every other product: K times Qᵀ with the scalars read
 // from K where it lies, and P times V with V where it lies. The order of operations of one row depends on the number
 // of keys alone.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "AttentionKernel.h"
 #include "AttentionRanges.h"

@@ -3,7 +3,6 @@
 #ifndef TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONKERNEL_H
 #define TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONKERNEL_H
 
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "MicroKernel.h"
 

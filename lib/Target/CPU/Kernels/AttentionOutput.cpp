@@ -1,6 +1,5 @@
 //===- AttentionOutput.cpp - weights times values, and the results --------===//
 #include "AttentionKernel.h"
-#include "Epilogue.h"
 
 using namespace mlir;
 using namespace tenon;

@@ -1,7 +1,7 @@
 //===- Contract.cpp - contractions with prologue and epilogue -------------===//
 #include "Kernels.h"
 #include "MicroKernel.h"
-#include "Epilogue.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
 
 using namespace mlir;
 using namespace tenon;

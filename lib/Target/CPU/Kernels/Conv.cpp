@@ -6,7 +6,6 @@
 // * table: else, a table holds for every tap and pixel of a block where its channels are.
 // Positions outside the image are read from zeros, so every element sums the same products in the same order wherever
 // it lies. Depthwise convolutions are in Depthwise.cpp.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 #include "MicroKernel.h"

@@ -1,6 +1,5 @@
 //===- Cumulate.cpp - running combinations, with their epilogue -----------===//
 // Serial along the dimension, in its order; lanes along another one when the dimension is not the innermost.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "Lines.h"
 #include "MicroKernel.h"

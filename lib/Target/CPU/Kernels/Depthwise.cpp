@@ -2,7 +2,6 @@
 // Nothing is summed over channels: lanes run along them, and a few pixels of a row go together so that they share the
 // filter's vectors and what they read of the input. Bound by memory, so the input is read in place: rows outside the
 // image, and the taps of pixels at its sides, are read from zeros.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
 #include "MicroKernel.h"

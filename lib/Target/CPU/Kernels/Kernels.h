@@ -35,17 +35,5 @@ mlir::LogicalResult emitDepthwise(Emitter &e, graph::ConvOp root);
 /// Pooling, with what feeds it and its epilogue.
 mlir::LogicalResult emitWindow(Emitter &e, graph::ReduceWindowOp root);
 
-/// Sets `tiles`, `scratch` and `work` of the kernel.
-void setSchedule(Emitter &e, mlir::AffineExpr tiles, mlir::AffineExpr scratchBytes, mlir::AffineExpr work);
-
-/// Results of the kernel, as its return names them.
-mlir::OperandRange resultsOf(kernel::FuncOp kernel);
-
-/// Splits a flat index into positions along `sizes`; positions of static size 1 are 0.
-llvm::SmallVector<mlir::Value> delinearize(Emitter &e, mlir::Value flat, llvm::ArrayRef<mlir::AffineExpr> sizes);
-
-/// Binds one loop dimension for each of `sizes` to `positions`; sizes of 1 become the constant 0.
-Point bindPoint(Evaluator &ev, llvm::ArrayRef<mlir::Value> positions, llvm::ArrayRef<mlir::AffineExpr> sizes);
-
 } // namespace tenon::cpu
 #endif

@@ -1,6 +1,5 @@
 //===- LayoutChoice.cpp - how constants are stored for their kernels ------===//
 #include "tenon/Target/CPU/LayoutChoice.h"
-#include "Epilogue.h"
 
 using namespace mlir;
 using namespace tenon;

@@ -20,38 +20,6 @@ TileShape TileShape::choose(target::CPUAttr target, std::optional<int64_t> m) {
   return {rows, vectors};
 }
 
-Type tenon::cpu::accumulatorFor(Type element) {
-  if (element.isF16() || element.isBF16())
-    return Float32Type::get(element.getContext());
-  return element;
-}
-
-static Type likeShape(Type shaped, Type element) {
-  if (auto vector = dyn_cast<VectorType>(shaped))
-    return VectorType::get(vector.getShape(), element);
-  return element;
-}
-
-Value tenon::cpu::toAccumulator(Emitter &e, Value value, Type accumulator) {
-  Type element = getElementTypeOrSelf(value.getType()), wanted = likeShape(value.getType(), accumulator);
-  if (element == accumulator)
-    return value;
-  if (isa<FloatType>(element))
-    return arith::ExtFOp::create(e.b, e.loc, wanted, value);
-  return arith::ExtSIOp::create(e.b, e.loc, wanted, value);
-}
-
-Value tenon::cpu::fromAccumulator(Emitter &e, Value value, Type element) {
-  Type have = getElementTypeOrSelf(value.getType()), wanted = likeShape(value.getType(), element);
-  if (element == have)
-    return value;
-  if (isa<FloatType>(element))
-    return arith::TruncFOp::create(e.b, e.loc, wanted, value);
-  return element.getIntOrFloatBitWidth() > have.getIntOrFloatBitWidth()
-             ? arith::ExtSIOp::create(e.b, e.loc, wanted, value).getResult()
-             : arith::TruncIOp::create(e.b, e.loc, wanted, value).getResult();
-}
-
 SmallVector<Value> MicroKernel::emit(Emitter &e, Value count, ValueRange sums) const {
   auto oneStep = [&](Value k, SmallVector<Value> acc) {
     SmallVector<Value> right;

@@ -30,12 +30,5 @@ struct TileShape {
   static TileShape choose(target::CPUAttr target, std::optional<int64_t> m);
 };
 
-/// Type in which products of these elements are summed.
-mlir::Type accumulatorFor(mlir::Type element);
-
-/// A value converted between an element type and its accumulator type; scalars and vectors.
-mlir::Value toAccumulator(Emitter &e, mlir::Value value, mlir::Type accumulator);
-mlir::Value fromAccumulator(Emitter &e, mlir::Value value, mlir::Type element);
-
 } // namespace tenon::cpu
 #endif

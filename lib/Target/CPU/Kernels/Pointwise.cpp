@@ -11,57 +11,6 @@ static constexpr int64_t kTileElements = 8192;
 /// What a symbolic size is taken for when tiles are shaped.
 static constexpr int64_t kTypicalSize = 256;
 
-void tenon::cpu::setSchedule(Emitter &e, AffineExpr tiles, AffineExpr scratchBytes, AffineExpr work) {
-  e.kernel.setExpr("tiles", tiles);
-  e.kernel.setExpr("scratch", scratchBytes);
-  e.kernel.setExpr("work", work);
-}
-
-OperandRange tenon::cpu::resultsOf(kernel::FuncOp kernel) {
-  return cast<kernel::ReturnOp>(kernel.getBody().front().getTerminator()).getValues();
-}
-
-SmallVector<Value> tenon::cpu::delinearize(Emitter &e, Value flat, ArrayRef<AffineExpr> sizes) {
-  SmallVector<Value> positions(sizes.size());
-  int64_t first = -1;
-  for (auto [i, size] : llvm::enumerate(sizes))
-    if (asConstant(size) != 1) {
-      first = i;
-      break;
-    }
-  for (int64_t i = sizes.size() - 1; i >= 0; --i) {
-    if (asConstant(sizes[i]) == 1) {
-      positions[i] = e.i64(0);
-      continue;
-    }
-    if (i == first) {
-      positions[i] = flat;
-      continue;
-    }
-    Value size = e.size(sizes[i]);
-    positions[i] = e.rem(flat, size);
-    flat = e.divFloor(flat, size);
-  }
-  return positions;
-}
-
-Point tenon::cpu::bindPoint(Evaluator &ev, ArrayRef<Value> positions, ArrayRef<AffineExpr> sizes) {
-  Point point;
-  for (auto [position, size] : llvm::zip(positions, sizes))
-    point.push_back(asConstant(size) == 1 ? getAffineConstantExpr(0, ev.e.b.getContext()) : ev.bind(position, size));
-  return point;
-}
-
-/// Arithmetic of one point: ops in map regions and element moves.
-static int64_t workPerPoint(kernel::FuncOp kernel) {
-  int64_t work = 1;
-  kernel.walk([&](MapOp map) {
-    for (Operation &op : map.getBlock()->without_terminator())
-      work += op.getName().getDialectNamespace() == "math" ? 10 : 1;
-  });
-  return work;
-}
-
 LogicalResult tenon::cpu::emitPointwise(Emitter &e) {
   if (std::optional<LogicalResult> status = emitTransposed(e, workPerPoint(e.kernel)))
     return *status;

@@ -2,7 +2,6 @@
 // One accumulator for each result element (lanes along the innermost dimension where no window slides along it, else
 // scalars), combined over the window's positions in order. Positions outside the input are skipped by the loops'
 // bounds.
-#include "Epilogue.h"
 #include "Kernels.h"
 #include "MicroKernel.h"
 

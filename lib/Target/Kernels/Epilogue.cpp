@@ -1,13 +1,12 @@
 //===- Epilogue.cpp - what products share: addresses and epilogues --------===//
 #include "Epilogue.h"
-#include "Kernels.h"
 
 using namespace mlir;
 using namespace tenon;
-using namespace tenon::cpu;
+using namespace tenon::kernels;
 using namespace tenon::graph;
 
-BlockArgument tenon::cpu::leafOf(Value value) {
+BlockArgument tenon::kernels::leafOf(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (!isa<PermuteOp, ReshapeOp, BroadcastOp, SliceOp, ReverseOp, AssertDimOp>(op))
       return {};
@@ -16,7 +15,7 @@ BlockArgument tenon::cpu::leafOf(Value value) {
   return cast<BlockArgument>(value);
 }
 
-std::optional<StridedAddress> tenon::cpu::resolveStrided(Evaluator &ev, Value value, Point point, AffineExpr k) {
+std::optional<StridedAddress> tenon::kernels::resolveStrided(Evaluator &ev, Value value, Point point, AffineExpr k) {
   IndexSimplifier simple = ev.simplifier();
   while (Operation *op = value.getDefiningOp()) {
     if (isa<BlockArgument>(skipReshapes(value)))
@@ -38,7 +37,7 @@ std::optional<StridedAddress> tenon::cpu::resolveStrided(Evaluator &ev, Value va
   return StridedAddress{offset, stride};
 }
 
-LogicalResult tenon::cpu::emitEpilogue(Evaluator &ev, Value root, ArrayRef<EpilogueElement> elements) {
+LogicalResult tenon::kernels::emitEpilogue(Evaluator &ev, Value root, ArrayRef<EpilogueElement> elements) {
   Emitter &e = ev.e;
   OperandRange results = resultsOf(e.kernel);
   struct Stored {

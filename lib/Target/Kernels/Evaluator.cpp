@@ -4,7 +4,7 @@
 
 using namespace mlir;
 using namespace tenon;
-using namespace tenon::cpu;
+using namespace tenon::kernels;
 using namespace tenon::graph;
 
 AffineExpr Evaluator::bind(Value value, AffineExpr size, int64_t align, bool isLane) {
@@ -263,9 +263,9 @@ Value Evaluator::load(Value pointer, RankedTensorType type, const Point &point) 
   return loadAt(pointer, type.getElementType(), linearize(point, getDims(type), e.b.getContext()));
 }
 
-/// Place of an element of a constant that is stored in panels of one group.
-static AffineExpr panelAddress(kernel::LayoutAttr layout, const Point &point, ArrayRef<AffineExpr> sizes,
-                               MLIRContext *context) {
+/// Place of an element of a constant that is stored in a layout.
+static AffineExpr addressIn(kernel::LayoutAttr layout, const Point &point, ArrayRef<AffineExpr> sizes,
+                            MLIRContext *context) {
   Point columns, depths;
   Dims columnSizes, depthSizes;
   for (auto [i, dim] : llvm::enumerate(layout.getOrder())) {
@@ -274,8 +274,17 @@ static AffineExpr panelAddress(kernel::LayoutAttr layout, const Point &point, Ar
     (isColumn ? columnSizes : depthSizes).push_back(sizes[dim]);
   }
   AffineExpr column = linearize(columns, columnSizes, context), depth = linearize(depths, depthSizes, context);
+  AffineExpr depthCount = product(depthSizes, context);
   int64_t width = layout.getWidth();
-  return (column.floorDiv(width) * product(depthSizes, context) + depth) * width + column % width;
+  if (width == 0)
+    return column * depthCount + depth;
+  AffineExpr own = normalize(product(columnSizes, context).floorDiv(layout.getGroups()));
+  AffineExpr panel = column.floorDiv(width);
+  if (layout.getGroups() != 1) {
+    panel = column.floorDiv(own) * own.ceilDiv(width) + (column % own).floorDiv(width);
+    column = column % own;
+  }
+  return (panel * depthCount + depth) * width + column % width;
 }
 
 Value Evaluator::loadArgument(BlockArgument argument, const Point &point) {
@@ -284,12 +293,7 @@ Value Evaluator::loadArgument(BlockArgument argument, const Point &point) {
   kernel::LayoutAttr layout = e.kernel.getLayout(argument.getArgNumber());
   if (!layout)
     return load(pointer, type, point);
-  if (layout.getGroups() != 1 || layout.getWidth() == 0) {
-    e.kernel.emitOpError() << "reads argument " << argument.getArgNumber() << " element by element but has it as "
-                           << layout;
-    return {};
-  }
-  return loadAt(pointer, type.getElementType(), panelAddress(layout, point, getDims(type), e.b.getContext()));
+  return loadAt(pointer, type.getElementType(), addressIn(layout, point, getDims(type), e.b.getContext()));
 }
 
 Value Evaluator::loadAt(Value pointer, Type element, AffineExpr address) {

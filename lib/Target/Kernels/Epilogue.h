@@ -1,11 +1,10 @@
 //===- Epilogue.h - what products share: addresses and epilogues ----------===//
-#ifndef TENON_LIB_TARGET_CPU_KERNELS_EPILOGUE_H
-#define TENON_LIB_TARGET_CPU_KERNELS_EPILOGUE_H
+#ifndef TENON_LIB_TARGET_KERNELS_EPILOGUE_H
+#define TENON_LIB_TARGET_KERNELS_EPILOGUE_H
 
 #include "Emitter.h"
-#include "tenon/Target/CPU/LayoutChoice.h"
 
-namespace tenon::cpu {
+namespace tenon::kernels {
 
 /// The kernel argument behind a chain of ops that only move elements; null when something is computed.
 mlir::BlockArgument leafOf(mlir::Value value);
@@ -29,5 +28,5 @@ struct EpilogueElement {
 /// stored, so that results may share buffers with what the epilogue reads at the same place.
 mlir::LogicalResult emitEpilogue(Evaluator &ev, mlir::Value root, llvm::ArrayRef<EpilogueElement> elements);
 
-} // namespace tenon::cpu
+} // namespace tenon::kernels
 #endif

@@ -1,0 +1,196 @@
+// Scaled dot-product attention with a running softmax. A workgroup has one row of the query; its threads take a key each of
+// a block for the scores, then a column each of the values. The order of operations depends on the number of keys alone.
+#include "Emitter.h"
+
+using namespace mlir;
+using namespace tenon;
+using namespace tenon::device;
+using namespace tenon::graph;
+
+/// Threads of a workgroup, and keys of a block.
+static constexpr int64_t kKeys = 64;
+
+namespace {
+class AttentionKernel {
+public:
+  AttentionKernel(device::Emitter &e, AttentionOp root) : e(e), root(root), context(root.getContext()) {}
+  LogicalResult emit();
+
+private:
+  Value scoreOf(Value key);
+  Value masked(Evaluator &ev, Value score, const Point &point, Value key);
+  Value number(double value) { return e.constant(e.b.getFloatAttr(accumulator, value)); }
+  Value exp(Value x) { return math::ExpOp::create(e.b, e.loc, x); }
+  Value sub(Value a, Value b) { return arith::SubFOp::create(e.b, e.loc, a, b); }
+  Value mul(Value a, Value b) { return arith::MulFOp::create(e.b, e.loc, a, b); }
+  AffineExpr bind(Evaluator &ev, Value value, AffineExpr size) {
+    return asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ev.bind(value, size);
+  }
+
+  device::Emitter &e;
+  AttentionOp root;
+  MLIRContext *context;
+  Dims querySizes, keySizes;
+  AffineExpr width;
+  Type accumulator;
+  Value batch, head, keyHead, row, queryMemory, infinity;
+  LogicalResult status = success();
+};
+} // namespace
+
+Value AttentionKernel::masked(Evaluator &ev, Value score, const Point &point, Value key) {
+  if (root.hasBody()) {
+    Block &body = root.getBody().front();
+    for (auto [argument, capture] : llvm::zip(body.getArguments().drop_front(), root.getCaptures())) {
+      Value source = capture;
+      ev.bindValue(argument, [&ev, source](const Point &at) { return ev.at(source, at); });
+    }
+    Value plain = score;
+    ev.bindValue(body.getArgument(0), [plain](const Point &) { return plain; });
+    score = ev.at(root.getYieldedScore(), point);
+    Value keep = root.getYieldedKeep();
+    Value keeps = keep ? ev.at(keep, point) : Value();
+    if (!score || (keep && !keeps))
+      return {};
+    if (keeps)
+      score = e.select(keeps, score, infinity);
+  }
+  if (Value mask = root.getMask()) {
+    Value value = ev.at(mask, applyMap(*root.getMaskMap(), point));
+    if (!value)
+      return {};
+    if (value.getType().isInteger(1))
+      score = e.select(value, score, infinity);
+    else
+      score = arith::AddFOp::create(e.b, e.loc, score, kernels::toAccumulator(e, value, accumulator));
+  }
+  if (root.getCausal())
+    score = e.select(e.less(row, key), infinity, score);
+  return score;
+}
+
+/// The score of a key, of which the row lies in shared memory.
+Value AttentionKernel::scoreOf(Value key) {
+  Value product = e.loop(e.i64(0), e.size(keySizes[3]), e.i64(1), ValueRange{number(0)},
+                         [&](Value d, ValueRange carried) {
+    Evaluator ev(e, 1);
+    Point at{bind(ev, batch, keySizes[0]), bind(ev, keyHead, keySizes[1]), bind(ev, key, keySizes[2]),
+             bind(ev, d, keySizes[3])};
+    Value value = ev.at(root.getKey(), at);
+    if (!value) {
+      status = failure();
+      return SmallVector<Value>(carried);
+    }
+    return SmallVector<Value>{
+        e.fma(e.loadShared(queryMemory, d), kernels::toAccumulator(e, value, accumulator), carried[0])};
+  })[0];
+  if (failed(status))
+    return product;
+  Evaluator ev(e, 1);
+  Point point{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, row, querySizes[2]),
+              bind(ev, key, keySizes[2])};
+  Value score = masked(ev, product, point, key);
+  if (!score)
+    status = failure();
+  return score;
+}
+
+LogicalResult AttentionKernel::emit() {
+  querySizes = getDims(root.getQuery().getType());
+  keySizes = getDims(root.getKey().getType());
+  width = getDim(root.getValue().getType(), 3);
+  std::optional<int64_t> depthCount = asConstant(querySizes[3]), columnCount = asConstant(width);
+  if (!depthCount || !columnCount)
+    return root.emitOpError("has heads whose size is not known when it is compiled");
+  accumulator = kernels::accumulatorFor(getElementTypeOrSelf(root.getQuery().getType()));
+  if (!isa<FloatType>(accumulator))
+    return root.emitOpError("is of integers");
+  e.begin(kKeys);
+  AffineExpr rows = querySizes[0] * querySizes[1] * querySizes[2];
+  kernels::setSchedule(e, normalize(rows), getAffineConstantExpr(0, context),
+                       normalize(rows * keySizes[2] * (2 * (*depthCount + *columnCount) + 20)));
+  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], querySizes[2]});
+  batch = place[0], head = place[1], row = place[2], keyHead = head;
+  if (querySizes[1] != keySizes[1])
+    keyHead = e.divFloor(head, e.i64(*asConstant(querySizes[1]) / *asConstant(keySizes[1])));
+  infinity = e.constant(e.identity(ReduceKind::Max, accumulator));
+  queryMemory = e.shared(accumulator, *depthCount);
+  Value weights = e.shared(accumulator, kKeys), memory = e.shared(accumulator, kKeys);
+  Value scale = number(root.getScale().convertToDouble()), zero = e.i64(0), one = e.i64(1);
+  e.loop(e.thread, e.i64(*depthCount), e.i64(kKeys), [&](Value d) {
+    Evaluator ev(e, 1);
+    Value value = ev.at(root.getQuery(), {bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]),
+                                          bind(ev, row, querySizes[2]), bind(ev, d, querySizes[3])});
+    if (!value)
+      return void(status = failure());
+    e.storeShared(queryMemory, d, mul(kernels::toAccumulator(e, value, accumulator), scale));
+  });
+  e.barrier();
+  if (failed(status))
+    return status;
+
+  // Columns of the result that this thread has.
+  int64_t own = llvm::divideCeil(*columnCount, kKeys);
+  Value keyEnd = e.size(keySizes[2]);
+  Value end = root.getCausal() ? e.min(keyEnd, e.add(row, one)) : keyEnd;
+  SmallVector<Value> state{infinity, number(0)}; // largest score, sum of weights, columns
+  state.append(own, number(0));
+  state = e.loop(zero, end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
+    Value key = e.add(begin, e.thread), isKey = e.less(key, end);
+    Value score = scoreOf(e.select(isKey, key, begin));
+    if (failed(status))
+      return SmallVector<Value>(carried);
+    score = e.select(isKey, score, infinity);
+    Value most = e.combineThreads(ReduceKind::Max, score, memory);
+    Value isMore = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, carried[0], most);
+    most = e.select(isMore, carried[0], most);
+    // Without any key yet the base is 0: -inf minus -inf would be NaN.
+    Value isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, most, infinity);
+    Value base = e.select(isNone, number(0), most), factor = exp(sub(carried[0], base));
+    Value weight = e.select(isKey, exp(sub(score, base)), number(0));
+    e.storeShared(weights, e.thread, weight); // a barrier stands in the sum
+    Value sum = e.combineThreads(ReduceKind::Sum, weight, memory);
+    SmallVector<Value> next{most, arith::AddFOp::create(e.b, e.loc, mul(carried[1], factor), sum)};
+    Value count = e.min(e.sub(end, begin), e.i64(kKeys));
+    for (int64_t i = 0; i < own; ++i) {
+      Value column = e.min(e.add(e.thread, e.i64(i * kKeys)), e.i64(*columnCount - 1));
+      next.push_back(e.loop(zero, count, one, ValueRange{mul(carried[2 + i], factor)}, [&](Value k, ValueRange acc) {
+        Evaluator ev(e, 1);
+        Value value = ev.at(root.getValue(), {bind(ev, batch, keySizes[0]), bind(ev, keyHead, keySizes[1]),
+                                              bind(ev, e.add(begin, k), keySizes[2]), bind(ev, column, width)});
+        if (!value) {
+          status = failure();
+          return SmallVector<Value>(acc);
+        }
+        return SmallVector<Value>{e.fma(e.loadShared(weights, k), kernels::toAccumulator(e, value, accumulator), acc[0])};
+      })[0]);
+    }
+    e.barrier(); // before the weights are written again
+    return next;
+  });
+  if (failed(status))
+    return status;
+  Value inverse = arith::DivFOp::create(e.b, e.loc, number(1), state[1]), isNone;
+  if (root.getZeroMaskedRows())
+    isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, state[1], number(0));
+  else if (!asConstant(keySizes[2])) // without any key at all the formula sums nothing
+    isNone = e.less(keyEnd, one);
+  if (isNone)
+    inverse = e.select(isNone, number(0), inverse);
+  Evaluator ev(e, 1);
+  SmallVector<kernels::EpilogueElement> elements;
+  for (int64_t i = 0; i < own; ++i) {
+    Value column = e.add(e.thread, e.i64(i * kKeys));
+    Value isInside = (i + 1) * kKeys <= *columnCount ? Value() : e.less(column, e.i64(*columnCount));
+    if (isInside)
+      column = e.min(column, e.i64(*columnCount - 1));
+    elements.push_back({{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, row, querySizes[2]),
+                         bind(ev, column, width)},
+                        kernels::fromAccumulator(e, mul(state[2 + i], inverse), getElementTypeOrSelf(root.getType())),
+                        {},
+                        isInside});
+  }
+  return kernels::emitEpilogue(ev, root.getResult(), elements);
+}
+
+LogicalResult device::emitAttention(Emitter &e, AttentionOp root) { return AttentionKernel(e, root).emit(); }

@@ -1,0 +1,66 @@
+//===- Emitter.h - where the code of a kernel for a device is written -----===//
+// A kernel for a device is a function of one thread of one workgroup. Tiles of the schedule are workgroups. Threads of a
+// workgroup share memory and meet at barriers; nothing else is assumed of the machine.
+#ifndef TENON_LIB_TARGET_DEVICE_EMITTER_H
+#define TENON_LIB_TARGET_DEVICE_EMITTER_H
+
+#include "../Kernels/Epilogue.h"
+
+namespace tenon::device {
+
+using kernels::Evaluator;
+using kernels::Point;
+
+/// Attribute of a device function: threads of a workgroup.
+inline constexpr llvm::StringLiteral kThreadsAttr = "device.threads";
+/// Memory space of what a workgroup shares.
+inline constexpr int64_t kSharedSpace = 3;
+
+class Emitter final : public kernels::Emitter {
+public:
+  Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into)
+      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), module(into) {}
+
+  /// Makes `func.func @tn_kernel_<name>(args, group, thread, report)` for workgroups of so many threads, and stands in its
+  /// body; `finish` closes it.
+  void begin(int64_t threads);
+  void finish();
+  /// Writes what is known of the failure of lowest site to `report`: { u32 site, u32, i64 a, i64 b }; docs/devices.md.
+  void fail(mlir::Value condition, unsigned site, mlir::Value a, mlir::Value b) override;
+
+  int64_t threads = 0;
+  mlir::Value group, thread; ///< i64
+
+  // -- shared memory --------------------------------------------------------------------------------------------------
+  mlir::Value shared(mlir::Type element, int64_t count);
+  mlir::Value loadShared(mlir::Value memory, mlir::Value index);
+  void storeShared(mlir::Value memory, mlir::Value index, mlir::Value value);
+  /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
+  void barrier();
+  /// The combination of one value of each thread, in a fixed order; the same in all threads. `memory` has room for one
+  /// value of each.
+  mlir::Value combineThreads(graph::ReduceKind kind, mlir::Value value, mlir::Value memory);
+
+  mlir::func::FuncOp function; ///< null before `begin`
+
+private:
+  mlir::ModuleOp module;
+  mlir::Value report;
+  unsigned sharedCount = 0;
+};
+
+/// Threads for what has one element for each thread.
+inline constexpr int64_t kThreads = 128;
+
+/// Each writes the body of one kernel and sets its `tiles`, `scratch` and `work`.
+mlir::LogicalResult emitPointwise(Emitter &e);
+mlir::LogicalResult emitRows(Emitter &e);
+mlir::LogicalResult emitContract(Emitter &e, graph::ContractOp root);
+mlir::LogicalResult emitConv(Emitter &e, graph::ConvOp root);
+mlir::LogicalResult emitWindow(Emitter &e, graph::ReduceWindowOp root);
+mlir::LogicalResult emitAttention(Emitter &e, graph::AttentionOp root);
+mlir::LogicalResult emitArgReduce(Emitter &e, graph::ArgReduceOp root);
+mlir::LogicalResult emitCumulate(Emitter &e, graph::CumulateOp root);
+
+} // namespace tenon::device
+#endif

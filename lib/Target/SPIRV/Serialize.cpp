@@ -1,0 +1,328 @@
+// Buffers are addresses of physical storage, so that a kernel's arguments lie in memory as they do on the CPU, and a buffer
+// may be of any size and anywhere in an allocation.
+#include "tenon/Target/SPIRV/Serialize.h"
+#include "../Device/Emitter.h"
+#include "mlir/Conversion/ArithToSPIRV/ArithToSPIRV.h"
+#include "mlir/Conversion/MathToSPIRV/MathToSPIRV.h"
+#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
+#include "mlir/Conversion/SCFToSPIRV/SCFToSPIRV.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SPIRV/IR/SPIRVDialect.h"
+#include "mlir/Dialect/SPIRV/IR/SPIRVOps.h"
+#include "mlir/Dialect/SPIRV/IR/TargetAndABI.h"
+#include "mlir/Dialect/SPIRV/Transforms/Passes.h"
+#include "mlir/Dialect/SPIRV/Transforms/SPIRVConversion.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/SPIRV/Serialization.h"
+#include "mlir/Transforms/DialectConversion.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Target/CPU/Passes.h"
+
+using namespace mlir;
+namespace spv = mlir::spirv;
+
+LogicalResult tenon::spirv::prepareKernels(ModuleOp module) {
+  PassManager pm(module.getContext());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCSEPass());
+  cpu::ExpandMathPassOptions mathOptions;
+  mathOptions.hasFMA = true;
+  functions.addPass(cpu::createExpandMathPass(mathOptions));
+  cpu::ConvertHalfTypesPassOptions halfOptions;
+  halfOptions.hasF16C = true; // conversions of f16 are core SPIR-V
+  functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  return pm.run(module);
+}
+
+//===----------------------------------------------------------------------===//
+// Patterns
+//===----------------------------------------------------------------------===//
+
+/// A pointer to the place that an address names.
+static Value pointerAt(OpBuilder &b, Location loc, Value address, Type element) {
+  auto type = spv::PointerType::get(element, spv::StorageClass::PhysicalStorageBuffer);
+  return spv::ConvertUToPtrOp::create(b, loc, type, address);
+}
+
+static unsigned bytesOf(Type type) { return std::max(1u, type.getIntOrFloatBitWidth() / 8); }
+
+static spv::MemoryAccessAttr aligned(OpBuilder &b) {
+  return spv::MemoryAccessAttr::get(b.getContext(), spv::MemoryAccess::Aligned);
+}
+
+namespace {
+struct ConvertOffset final : OpConversionPattern<LLVM::GEPOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LLVM::GEPOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Type element = op.getElemType(), i64 = b.getI64Type();
+    int64_t bytes = isa<LLVM::LLVMPointerType>(element) ? 8 : bytesOf(element);
+    auto constant = [&](int64_t v) { return spv::ConstantOp::create(b, op.getLoc(), i64, b.getI64IntegerAttr(v)).getResult(); };
+    int32_t fixed = op.getRawConstantIndices()[0];
+    Value index = fixed == LLVM::GEPOp::kDynamicIndex ? operands.getDynamicIndices()[0] : constant(fixed);
+    Value offset = bytes == 1 ? index : spv::IMulOp::create(b, op.getLoc(), index, constant(bytes)).getResult();
+    b.replaceOpWithNewOp<spv::IAddOp>(op, operands.getBase(), offset);
+    return success();
+  }
+};
+
+struct ConvertLoad final : OpConversionPattern<LLVM::LoadOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LLVM::LoadOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Type type = getTypeConverter()->convertType(op.getType());
+    if (!type)
+      return failure();
+    Value pointer = pointerAt(b, op.getLoc(), operands.getAddr(), type);
+    b.replaceOpWithNewOp<spv::LoadOp>(op, type, pointer, aligned(b), b.getI32IntegerAttr(bytesOf(type)));
+    return success();
+  }
+};
+
+struct ConvertStore final : OpConversionPattern<LLVM::StoreOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LLVM::StoreOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Type type = operands.getValue().getType();
+    Value pointer = pointerAt(b, op.getLoc(), operands.getAddr(), type);
+    b.replaceOpWithNewOp<spv::StoreOp>(op, pointer, operands.getValue(), aligned(b), b.getI32IntegerAttr(bytesOf(type)));
+    return success();
+  }
+};
+
+struct ConvertAtomic final : OpConversionPattern<LLVM::AtomicRMWOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LLVM::AtomicRMWOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    if (op.getBinOp() != LLVM::AtomicBinOp::umin)
+      return failure();
+    Value pointer = pointerAt(b, op.getLoc(), operands.getPtr(), operands.getVal().getType());
+    b.replaceOpWithNewOp<spv::AtomicUMinOp>(op, operands.getVal().getType(), pointer, spv::Scope::Device,
+                                            spv::MemorySemantics::None, operands.getVal());
+    return success();
+  }
+};
+
+struct ConvertBarrier final : OpConversionPattern<mlir::gpu::BarrierOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::BarrierOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::ControlBarrierOp>(
+        op, spv::Scope::Workgroup, spv::Scope::Workgroup,
+        spv::MemorySemantics::WorkgroupMemory | spv::MemorySemantics::AcquireRelease);
+    return success();
+  }
+};
+
+/// Shared memory: an array among the module's variables.
+struct ConvertShared final : OpConversionPattern<memref::GetGlobalOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(memref::GetGlobalOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::AddressOfOp>(op, getTypeConverter()->convertType(op.getType()), op.getName());
+    return success();
+  }
+};
+
+static Value elementOf(ConversionPatternRewriter &b, Location loc, Value memory, ValueRange indices) {
+  return spv::AccessChainOp::create(b, loc, memory, indices);
+}
+
+struct ConvertSharedLoad final : OpConversionPattern<memref::LoadOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(memref::LoadOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::LoadOp>(op, elementOf(b, op.getLoc(), operands.getMemref(), operands.getIndices()));
+    return success();
+  }
+};
+
+struct ConvertSharedStore final : OpConversionPattern<memref::StoreOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(memref::StoreOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::StoreOp>(op, elementOf(b, op.getLoc(), operands.getMemref(), operands.getIndices()),
+                                       operands.getValue());
+    return success();
+  }
+};
+
+/// Shaders have no comparison for NaNs.
+struct ConvertNanCheck final : OpConversionPattern<arith::CmpFOp> {
+  ConvertNanCheck(const TypeConverter &converter, MLIRContext *context)
+      : OpConversionPattern(converter, context, /*benefit=*/10) {}
+  LogicalResult matchAndRewrite(arith::CmpFOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    bool isOrdered = op.getPredicate() == arith::CmpFPredicate::ORD;
+    if (!isOrdered && op.getPredicate() != arith::CmpFPredicate::UNO)
+      return failure();
+    Location loc = op.getLoc();
+    Value isNan = spv::IsNanOp::create(b, loc, operands.getLhs());
+    if (operands.getLhs() != operands.getRhs())
+      isNan = spv::LogicalOrOp::create(b, loc, isNan, spv::IsNanOp::create(b, loc, operands.getRhs()).getResult());
+    if (isOrdered)
+      isNan = spv::LogicalNotOp::create(b, loc, isNan);
+    b.replaceOp(op, isNan);
+    return success();
+  }
+};
+
+struct ConvertReturn final : OpConversionPattern<func::ReturnOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(func::ReturnOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::ReturnOp>(op);
+    return success();
+  }
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// The module
+//===----------------------------------------------------------------------===//
+
+static spv::TargetEnvAttr targetEnv(MLIRContext *context) {
+  using C = spv::Capability;
+  using E = spv::Extension;
+  auto triple = spv::VerCapExtAttr::get(
+      spv::Version::V_1_3,
+      {C::Shader, C::Int8, C::Int16, C::Int64, C::Float16, C::Float64, C::PhysicalStorageBufferAddresses,
+       C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformArithmetic},
+      {E::SPV_KHR_physical_storage_buffer, E::SPV_KHR_storage_buffer_storage_class, E::SPV_KHR_8bit_storage,
+       E::SPV_KHR_16bit_storage},
+      context);
+  return spv::TargetEnvAttr::get(triple, spv::getDefaultResourceLimits(context), spv::ClientAPI::Vulkan,
+                                 spv::Vendor::Unknown, spv::DeviceType::Unknown, spv::TargetEnvAttr::kUnknownDeviceID);
+}
+
+static spv::GlobalVariableOp makeBuiltin(OpBuilder &b, Location loc, StringRef name, spv::BuiltIn which) {
+  auto type = spv::PointerType::get(VectorType::get(3, b.getI32Type()), spv::StorageClass::Input);
+  return spv::GlobalVariableOp::create(b, loc, type, name, which);
+}
+
+/// The entry point with the function's body inside; its arguments become what the launch passes.
+static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp module, const TypeConverter &converter) {
+  Location loc = kernel.getLoc();
+  MLIRContext *context = b.getContext();
+  Type i32 = b.getI32Type(), i64 = b.getI64Type(), pointer = LLVM::LLVMPointerType::get(context);
+  b.setInsertionPointToStart(module.getBody());
+  spv::GlobalVariableOp groupId = makeBuiltin(b, loc, "group_id", spv::BuiltIn::WorkgroupId),
+                        groupCount = makeBuiltin(b, loc, "group_count", spv::BuiltIn::NumWorkgroups),
+                        threadId = makeBuiltin(b, loc, "thread_id", spv::BuiltIn::LocalInvocationId);
+  auto block = spv::StructType::get({i64, i64, i64}, {0, 8, 16}, {}, {spv::StructType::StructDecorationInfo(spv::Decoration::Block, UnitAttr::get(context))});
+  auto launch = spv::GlobalVariableOp::create(b, loc, spv::PointerType::get(block, spv::StorageClass::PushConstant), "launch",
+                                              FlatSymbolRefAttr());
+  for (auto global : kernel->getParentOfType<ModuleOp>().getOps<memref::GlobalOp>())
+    if (global.getSymName().starts_with((kernel.getSymName() + ".").str()))
+      spv::GlobalVariableOp::create(b, loc, converter.convertType(global.getType()), global.getSymName(), FlatSymbolRefAttr());
+  auto entry = spv::FuncOp::create(b, loc, kernel.getSymName(), b.getFunctionType({}, {}));
+  b.setInsertionPointToStart(entry.addEntryBlock());
+  auto component = [&](spv::GlobalVariableOp variable, int32_t i) -> Value {
+    Value all = spv::LoadOp::create(b, loc, spv::AddressOfOp::create(b, loc, variable).getResult());
+    Value one = spv::CompositeExtractOp::create(b, loc, all, ArrayRef<int32_t>{i});
+    return spv::UConvertOp::create(b, loc, i64, one);
+  };
+  auto constant = [&](int32_t i) { return spv::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(i)).getResult(); };
+  Value launchAddress = spv::AddressOfOp::create(b, loc, launch);
+  auto field = [&](int32_t i) -> Value {
+    return spv::LoadOp::create(b, loc, spv::AccessChainOp::create(b, loc, launchAddress, ValueRange{constant(i)}).getResult());
+  };
+  auto asPointer = [&](Value address) { return UnrealizedConversionCastOp::create(b, loc, pointer, address).getResult(0); };
+  Value group = spv::IAddOp::create(b, loc, component(groupId, 0),
+                                    spv::IMulOp::create(b, loc, component(groupId, 1), component(groupCount, 0)));
+  // A grid of two dimensions may have more groups than there are tiles.
+  Value isTile = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, group, field(1));
+  Value arguments[] = {asPointer(field(0)), group, component(threadId, 0), asPointer(field(2))};
+  auto guard = scf::IfOp::create(b, loc, isTile, /*withElseRegion=*/false);
+  Block &body = kernel.getBody().front();
+  for (auto [from, to] : llvm::zip(body.getArguments(), arguments))
+    from.replaceAllUsesWith(to);
+  Operation *end = body.getTerminator();
+  guard.thenBlock()->getOperations().splice(guard.thenBlock()->getTerminator()->getIterator(), body.getOperations(),
+                                            body.begin(), end->getIterator());
+  spv::ReturnOp::create(b, loc);
+  b.setInsertionPointToEnd(module.getBody());
+  auto reference = [&](spv::GlobalVariableOp variable) { return FlatSymbolRefAttr::get(variable); };
+  spv::EntryPointOp::create(b, loc, spv::ExecutionModel::GLCompute, entry,
+                            {reference(groupId), reference(groupCount), reference(threadId)});
+  int32_t threads = kernel->getAttrOfType<IntegerAttr>(tenon::device::kThreadsAttr).getInt();
+  spv::ExecutionModeOp::create(b, loc, entry, spv::ExecutionMode::LocalSize, {threads, 1, 1});
+  return entry;
+}
+
+FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel) {
+  MLIRContext *context = kernel.getContext();
+  context->loadDialect<spv::SPIRVDialect>();
+  Location loc = kernel.getLoc();
+  spv::TargetEnvAttr env = targetEnv(context);
+  SPIRVConversionOptions options;
+  options.use64bitIndex = true;
+  SPIRVTypeConverter converter(env, options);
+  converter.addConversion([](LLVM::LLVMPointerType type) { return IntegerType::get(type.getContext(), 64); });
+  converter.addConversion([](MemRefType type) -> Type {
+    return spv::PointerType::get(spv::ArrayType::get(type.getElementType(), type.getDimSize(0)), spv::StorageClass::Workgroup);
+  });
+  OpBuilder b(context);
+  OwningOpRef<ModuleOp> holder = ModuleOp::create(loc);
+  b.setInsertionPointToEnd(holder->getBody());
+  auto module = spv::ModuleOp::create(b, loc, spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::GLSL450);
+  module->setAttr(spv::getTargetEnvAttrName(), env);
+  spv::FuncOp entry = makeEntry(b, kernel, module, converter);
+
+  RewritePatternSet patterns(context);
+  patterns.add<ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
+               ConvertSharedStore, ConvertNanCheck, ConvertReturn>(converter, context);
+  arith::populateArithToSPIRVPatterns(converter, patterns);
+  populateMathToSPIRVPatterns(converter, patterns);
+  ScfToSPIRVContext structured;
+  populateSCFToSPIRVPatterns(converter, structured, patterns);
+  // Only what the environment has is legal, so that of several patterns the one for shaders is taken.
+  std::unique_ptr<SPIRVConversionTarget> target = SPIRVConversionTarget::get(env);
+  target->addLegalOp<UnrealizedConversionCastOp>();
+  if (failed(applyFullConversion(entry, *target, std::move(patterns))))
+    return failure();
+  // Drivers may rewrite (a + b) - b as a, and more, unless they are told not to; own math relies on every rounding.
+  entry.walk([&](Operation *op) {
+    if (isa<spv::FAddOp, spv::FSubOp, spv::FMulOp, spv::FDivOp, spv::FNegateOp, spv::GLFmaOp>(op))
+      op->setAttr("no_contraction", UnitAttr::get(context));
+  });
+  PassManager pm(context);
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  OpPassManager &inside = pm.nest<spv::ModuleOp>();
+  inside.addPass(createCanonicalizerPass());
+  inside.addPass(createCSEPass());
+  inside.addPass(spv::createSPIRVUpdateVCEPass());
+  if (failed(pm.run(*holder)))
+    return failure();
+  return std::move(holder);
+}
+
+FailureOr<std::string> tenon::spirv::serializeKernel(func::FuncOp kernel) {
+  FailureOr<OwningOpRef<ModuleOp>> holder = convertKernel(kernel);
+  SmallVector<uint32_t> words;
+  spv::SerializationOptions options;
+  options.emitSymbolName = false; // names are for people; the entry point keeps its own
+  if (failed(holder) || failed(spv::serialize(*(**holder).getOps<spv::ModuleOp>().begin(), words, options)))
+    return failure();
+  return std::string(reinterpret_cast<const char *>(words.data()), words.size() * 4);
+}
+
+namespace {
+struct ConvertKernelsPass final : PassWrapper<ConvertKernelsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertKernelsPass)
+  StringRef getArgument() const override { return "tenon-spirv-convert-kernels"; }
+  StringRef getDescription() const override { return "Turns functions of one thread into SPIR-V modules."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<spv::SPIRVDialect, LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect, math::MathDialect,
+                    vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    if (failed(tenon::spirv::prepareKernels(module)))
+      return signalPassFailure();
+    for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      FailureOr<OwningOpRef<ModuleOp>> holder = tenon::spirv::convertKernel(function);
+      if (failed(holder))
+        return signalPassFailure();
+      for (auto made : llvm::to_vector((**holder).getOps<spv::ModuleOp>()))
+        made->moveBefore(module.getBody(), module.getBody()->end());
+      function.erase();
+    }
+  }
+};
+} // namespace
+
+void tenon::spirv::registerSPIRVPasses() { PassRegistration<ConvertKernelsPass>(); }

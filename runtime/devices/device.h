@@ -1,0 +1,42 @@
+// A kind of device: one table of functions. Each kind is a folder beside this file; `devices.cpp` lists them.
+#ifndef TENON_RUNTIME_DEVICES_DEVICE_H
+#define TENON_RUNTIME_DEVICES_DEVICE_H
+
+#include "../src/error.h"
+
+namespace tenon::rt {
+
+/// A piece of a device's memory, or of the CPU's that the device reaches.
+struct DeviceMemory {
+  uint64_t address, bytes; ///< as kernels see it
+  uint8_t *host;           ///< the same bytes for the CPU; null when it cannot reach them
+  void *handle[2];         ///< the kind's own
+};
+
+/// All functions may be called by several threads at once, each with queues of its own. What a queue is told runs in order,
+/// and at the latest when `finish` is called. Failures give a status and a message that names what the driver said.
+struct DeviceKind {
+  const char *name; ///< as in file::Variant::device
+  /// Whether there is a device; if not, `why`.
+  bool (*isHere)(TextBuffer *why);
+  /// `index`: which of several.
+  tn_status_t (*open)(uint32_t index, void **device, tn_error_t *error);
+  void (*close)(void *device);
+  tn_status_t (*allocate)(void *device, uint64_t bytes, bool onHost, DeviceMemory *memory, tn_error_t *error);
+  void (*release)(void *device, DeviceMemory *memory);
+  tn_status_t (*load)(void *device, const uint8_t *code, uint64_t bytes, const char *name, void **kernel,
+                      tn_error_t *error);
+  void (*unload)(void *device, void *kernel);
+  tn_status_t (*openQueue)(void *device, void **queue, tn_error_t *error);
+  void (*closeQueue)(void *device, void *queue);
+  tn_status_t (*launch)(void *queue, void *kernel, uint64_t args, int64_t groups, uint64_t report, tn_error_t *error);
+  tn_status_t (*copy)(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
+                      uint64_t sourceOffset, uint64_t bytes, tn_error_t *error);
+  /// Starts what was told, and waits for it.
+  tn_status_t (*finish)(void *queue, tn_error_t *error);
+};
+
+extern const DeviceKind vulkanDevice;
+
+} // namespace tenon::rt
+#endif

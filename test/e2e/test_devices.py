@@ -1,0 +1,182 @@
+"""Models on Vulkan, which here is lavapipe unless a GPU is there: numbers against PyTorch, and every SPIR-V module checked."""
+
+import shutil
+import subprocess
+import unittest
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import tenon
+from harness import assert_close, command, compile, eager, export, new_path, output_of, run
+
+
+class Mlp(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(40, 70), nn.LayerNorm(70), nn.Linear(70, 10)
+
+    def forward(self, x):
+        return self.last(self.norm(F.gelu(self.first(x)))).softmax(-1)
+
+
+class Images(nn.Module):
+    """Convolutions: strided, grouped, depthwise, transposed, with symbolic sizes outside; pools."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm = nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
+        self.depthwise, self.grouped = nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.Conv2d(16, 24, 3, padding=2, dilation=2, groups=2)
+        self.up = nn.ConvTranspose2d(24, 6, 3, 2, 1, 1)
+
+    def forward(self, x):
+        x = F.hardswish(self.norm(self.a(x)))
+        x = F.relu(self.grouped(self.depthwise(x)))
+        return self.up(x), F.max_pool2d(x, 3, 2, 1), F.avg_pool2d(x, 2), x.mean((2, 3))
+
+
+class Attention(nn.Module):
+    def forward(self, q, k, v, mask):
+        grouped = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        masked = F.scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), mask)
+        return grouped, masked
+
+
+class Types(nn.Module):
+    def forward(self, x, h, i, b):
+        return (x.double().exp(), (h * 2).softmax(-1), h.bfloat16().float().sin(), i // 3, i.cumsum(0), x.argmax(1), (i > 2) & b,
+                x.to(torch.int8), torch.where(b, x[0, :5].sum(), 1.5), b.all(), x.isnan().any(1))
+
+
+class Fallback(nn.Module):
+    """Sorts, scatters and found positions run on the CPU, between what the device does."""
+
+    def forward(self, x, i):
+        values, order = (x * 2).sort(1)
+        return values + 1, order, torch.zeros(4, 8).scatter_add(1, i, x.sin()) * 3, (x > 0).nonzero() + 1
+
+
+class Steps(nn.Module):
+    """A cache that is written in place, and a number of steps that is data."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(8, 4))
+
+    def forward(self, x, at):
+        self.cache.index_copy_(0, at, x)
+        n = torch.while_loop(lambda n, y: y.sum() < 100, lambda n, y: (n + 1, y * 2), (torch.tensor(0), x.abs() + 1))
+        return self.cache.sum(0) * 2, n[0]
+
+
+def has_vulkan():
+    path = compile(export(nn.ReLU(), (torch.ones(3),)), "--target=vulkan")
+    try:
+        tenon.Program(path).close()
+        return True
+    except tenon.Error as error:
+        print(f"no tests on Vulkan: {error}")
+        return False
+
+
+@unittest.skipUnless(has_vulkan(), "no Vulkan device")
+class Vulkan(unittest.TestCase):
+    def check(self, module, args, dynamic_shapes=None, others=(), options=("--target=vulkan",)):
+        module = module.eval()
+        model = export(module, args, dynamic_shapes)
+        path = compile(model, *options)
+        for values in (args, *others):
+            assert_close(run(path, values, device="vulkan"), eager(module, values), scaled=True)
+        if shutil.which("spirv-val"):
+            folder = new_path(".spirv")
+            self.assertEqual(command("compile", model, "-o", folder, "--quiet", "--target=vulkan", "--emit=spirv")[0], 0)
+            modules = sorted(folder.glob("*.spv"))
+            self.assertTrue(modules)
+            for each in modules:
+                done = subprocess.run(["spirv-val", "--target-env", "vulkan1.2", each], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, f"{each.name}: {done.stderr}")
+        return path
+
+    def test_mlp(self):
+        rows = {"x": {0: torch.export.Dim("n", max=300)}}
+        self.check(Mlp(), (torch.randn(5, 40),), rows, [(torch.randn(n, 40),) for n in (0, 1, 2, 67, 130)])
+
+    def test_images(self):
+        self.check(Images(), (torch.randn(2, 3, 19, 21),))
+
+    def test_attention(self):
+        q, k, v = torch.randn(2, 4, 70, 24), torch.randn(2, 2, 70, 24), torch.randn(2, 2, 70, 72)
+        self.check(Attention(), (q, k, v, torch.rand(70, 70) > 0.3))
+
+    def test_recurrent(self):
+        self.check(nn.LSTM(12, 20, 2, batch_first=True), (torch.randn(2, 6, 12),))
+
+    def test_types(self):
+        x, h = torch.randn(3, 9), torch.randn(4, 33).half()
+        self.check(Types(), (x, h, torch.arange(6), torch.tensor([True, False, True, True, False, True])))
+
+    def test_what_runs_on_the_cpu(self):
+        args = torch.randn(4, 8), torch.randint(0, 8, (4, 8))
+        path = self.check(Fallback(), args)
+        text = output_of("inspect", path)
+        self.assertRegex(text, r"sort\S* .* cpu ")
+        self.assertRegex(text, r"pointwise\S* .* vulkan |map\S* .* vulkan ")
+
+    def test_memory_that_the_cpu_does_not_reach(self):
+        import os
+        os.environ["TENON_TEST_DEVICE_MEMORY"] = "1"
+        try:
+            self.check(Fallback(), (torch.randn(4, 8), torch.randint(0, 8, (4, 8))))
+            self.check(Mlp(), (torch.randn(5, 40),))
+        finally:
+            del os.environ["TENON_TEST_DEVICE_MEMORY"]
+
+    def test_state(self):
+        module = Steps()
+        path = compile(export(module, (torch.randn(2, 4), torch.tensor([1, 5]))), "--target=vulkan")
+        program = tenon.Program(path, device="vulkan")
+        session = program.session()
+        for seed in range(3):
+            args = torch.randn(2, 4, generator=torch.Generator().manual_seed(seed)), torch.tensor([seed, 7 - seed])
+            assert_close(session(*args), eager(module, args))
+        session.close()
+        program.close()
+
+    def test_one_file_for_both(self):
+        module, args = Mlp().eval(), (torch.randn(5, 40),)
+        model = export(module, args)
+        alone, both = compile(model), compile(model, "--target=cpu", "--target=vulkan")
+        for device, name in (("cpu", None), ("vulkan", "vulkan"), (None, None)):
+            program = tenon.Program(both, device=device)
+            self.assertEqual(program.variant == "vulkan", name == "vulkan")
+            program.close()
+            assert_close(run(both, args, device=device), eager(module, args))
+        # Constants are there once: what is added is code.
+        weights = sum(p.numel() * 4 for p in module.parameters())
+        text = output_of("inspect", both)
+        self.assertEqual(text.count(" constants "), 1)
+        self.assertGreater(weights, 0)
+        self.assertLess(alone.stat().st_size, both.stat().st_size)
+
+    def test_bad_index_is_reported(self):
+        class Take(nn.Module):
+            def forward(self, x, i):
+                return x[i] * 2
+        args = torch.randn(6), torch.tensor([0, 5, 2])
+        path = compile(export(Take(), args), "--target=vulkan")
+        assert_close(run(path, args), eager(Take(), args))
+        with self.assertRaisesRegex(tenon.Error, "index|range"):
+            run(path, (args[0], torch.tensor([0, 9, 2])))
+
+    def test_there_is_no_such_device(self):
+        path = compile(export(nn.ReLU(), (torch.ones(3),)), "--target=vulkan")
+        with self.assertRaisesRegex(tenon.Error, "no Vulkan device number 7"):
+            tenon.Program(path, device="vulkan:7")
+        with self.assertRaisesRegex(tenon.Error, "'vulkan' is not for cpu"):
+            tenon.Program(path, device="cpu")
+
+
+if __name__ == "__main__":
+    unittest.main()
