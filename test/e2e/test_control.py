@@ -95,6 +95,16 @@ class Found(nn.Module):
         return positions, chosen * 2, torch.masked_select(x, x < -0.5).exp(), chosen.sum(), positions.shape[0]
 
 
+class FoundInside(nn.Module):
+    """Sizes that a branch and a step of a loop find for themselves."""
+
+    def forward(self, x, c, n):
+        branch = torch.cond(c, lambda x: x[x > 0].sum(), lambda x: x.sum(), (x,))
+        _, y = torch._higher_order_ops.while_loop(lambda i, v: i < n, lambda i, v: (i + 1, v - v[v > 0].sum()),
+                                                  (torch.zeros((), dtype=torch.int64), x))
+        return branch, y
+
+
 class Rows(nn.Module):
     def forward(self, x, keep):
         rows = x[keep]
@@ -150,6 +160,9 @@ CASES = [
     ("loop_in_scan", lambda: check(LoopInScan(), (torch.randn(4), 2 * torch.randn(5, 4)))),
     ("found", lambda: check(Found(), (torch.randn(6, 7),), {"x": {0: Dim("n", max=64)}},
                             others=[(torch.randn(n, 7),) for n in (1, 9)] + [(-torch.ones(3, 7),), (torch.ones(3, 7),)])),
+    ("found_inside", lambda: check(FoundInside(), (torch.randn(8), torch.tensor(True), torch.tensor(3)),
+                                   others=[(-torch.ones(8), torch.tensor(True), torch.tensor(2)),
+                                           (torch.ones(8), torch.tensor(False), torch.tensor(0))])),
     ("rows", lambda: check(Rows(), (torch.randn(9, 5), torch.rand(9) > 0.5),
                            others=[(torch.randn(9, 5), torch.arange(9) < n) for n in (0, 1, 9)])),
     ("unique", lambda: check(Unique(), (torch.randint(0, 5, (4, 6)),), others=[(torch.zeros(4, 6, dtype=torch.int64),)])),

@@ -595,15 +595,8 @@ std::string GraphBuilder::freeSymbol(StringRef name) const {
   return free;
 }
 
-/// A size that one step of a loop finds is none of the function's, which all values are measured with.
-static LogicalResult checkFinds(GraphBuilder &op) {
-  return op.isInRegion() ? op.unsupported("with a size that is found inside of a branch or a loop when the model runs",
-                                          "find it outside and pass the result in")
-                         : success();
-}
-
 AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, AffineExpr bound, StringRef name) {
-  if (!value || bad || failed(checkFinds(*this)))
+  if (!value || bad)
     return {};
   unsigned position = symbols.declareFound(freeSymbol(name), min, max, bound);
   AffineExpr expr = getAffineSymbolExpr(position, context());
@@ -612,7 +605,7 @@ AffineExpr GraphBuilder::defineSize(Tensor value, int64_t min, int64_t max, Affi
 }
 
 Tensor GraphBuilder::nonzero(Tensor mask, StringRef name) {
-  if (!mask || bad || failed(checkFinds(*this)))
+  if (!mask || bad)
     return {};
   // The largest size comes from the bound, the smallest is none: what an exporter assumes is not checked here.
   AffineExpr bound = graph::numElements(mask.value.getType());

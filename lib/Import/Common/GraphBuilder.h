@@ -152,8 +152,7 @@ public:
                 llvm::ArrayRef<mlir::AffineExpr> dims);
   Tensor scatter(graph::ScatterKind kind, Tensor updates, Tensor dest, llvm::ArrayRef<Operand> indices,
                  llvm::ArrayRef<int64_t> coords);
-  /// Coordinates of the true elements, [n, rank]: n is a new symbol, called `name` when that is free. As all symbols it
-  /// belongs to the function: reported inside branches and loops.
+  /// Coordinates of the true elements, [n, rank]: n is a new symbol, called `name` when that is free.
   Tensor nonzero(Tensor mask, llvm::StringRef name = "");
   /// A number (i64 of rank 0) becomes a size: a new symbol. When it is not in min … max, or above `bound`, a call reports it.
   mlir::AffineExpr defineSize(Tensor value, int64_t min, int64_t max, mlir::AffineExpr bound, llvm::StringRef name = "");

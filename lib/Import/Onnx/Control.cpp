@@ -88,6 +88,36 @@ static SmallVector<Value> isolate(Op &op, ArrayRef<Region *> regions) {
   return captures.takeVector();
 }
 
+/// Whether the tensor has a size that the region around the builder's place finds: nothing outside knows it.
+static bool hasOwnSize(Op &op, Tensor x) {
+  llvm::SmallDenseSet<unsigned> own;
+  op.b.getInsertionBlock()->getParent()->walk([&](graph::DefineSizeOp define) { own.insert(define.getSymbol()); });
+  return llvm::any_of(x.dims(), [&](AffineExpr size) {
+    bool isOwn = false;
+    size.walk([&](AffineExpr part) {
+      if (auto symbol = dyn_cast<AffineSymbolExpr>(part))
+        isOwn |= own.contains(symbol.getPosition());
+    });
+    return isOwn;
+  });
+}
+
+/// A result of a graph, as it may leave the region around the builder's place: sizes that are found there are those that the
+/// graph declares. Null when something was reported.
+static Tensor leaving(Op &op, const onnx::ValueInfoProto &output, Tensor x) {
+  if (!x || !hasOwnSize(op, x))
+    return x;
+  std::optional<Dims> declared = op.importer.dimsOf(output.type());
+  Dims want = x.dims();
+  if (declared && declared->size() == want.size())
+    for (auto [size, other] : llvm::zip(want, *declared))
+      size = other && !graph::asConstant(size) ? other : size;
+  x = op.withDims(x, want);
+  if (x && hasOwnSize(op, x))
+    return op.unsupportedTensor("with a result whose size is found inside of it when the model runs");
+  return x;
+}
+
 static const onnx::GraphProto *readGraph(Op &op, StringRef name) {
   const onnx::AttributeProto *attribute = op.attribute(name);
   if (!attribute || !attribute->has_g()) {
@@ -140,10 +170,10 @@ static LogicalResult convertIf(Op &op) {
     if (!values)
       return failure();
     given[i].emplace();
-    for (const Datum &value : *values) {
+    for (auto [value, output] : llvm::zip(*values, graphs[i]->output())) {
       if (!value.isTensor())
         return op.unsupported("with a sequence or an optional as its result, on a condition of run time");
-      given[i]->push_back(op.materialize(value));
+      given[i]->push_back(leaving(op, output, op.materialize(value)));
       if (!given[i]->back())
         return failure();
     }
@@ -240,14 +270,15 @@ std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor
   return buildScan(op, carry, xs, xs[0].dim(0), onTensors, isReverse);
 }
 
-/// The graph's results as tensors.
-static std::optional<Tensors> importTensors(Op &op, const onnx::GraphProto &graph, ArrayRef<Datum> inputs) {
+/// The graph's results as tensors. The first ones are carried: they get the sizes that they had before.
+static std::optional<Tensors> importTensors(Op &op, const onnx::GraphProto &graph, ArrayRef<Datum> inputs, size_t numCarried) {
   auto values = op.importer.importGraph(op, graph, inputs);
   if (!values)
     return std::nullopt;
   Tensors results;
-  for (const Datum &value : *values) {
-    results.push_back(op.materialize(value));
+  for (auto [i, value, output] : llvm::enumerate(*values, graph.output())) {
+    Tensor result = op.materialize(value);
+    results.push_back(i < numCarried ? result : leaving(op, output, result));
     if (!results.back())
       return std::nullopt;
   }
@@ -258,7 +289,7 @@ static std::optional<Tensors> scanOnce(Op &op, const onnx::GraphProto &graph, Ar
   return buildScan(op, carry, xs, xs[0].dim(0), [&](ArrayRef<Datum> carried, ArrayRef<Datum> slices) {
     SmallVector<Datum> inputs(carried);
     llvm::append_range(inputs, slices);
-    return importTensors(op, graph, inputs);
+    return importTensors(op, graph, inputs, carried.size());
   });
 }
 
@@ -450,8 +481,11 @@ static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, Affi
                                       "declare the sizes of the results"),
                  std::nullopt;
         Tensors given;
-        for (const Datum &value : llvm::drop_begin(*values)) {
-          given.push_back(op.materialize(value));
+        for (auto [i, value, output] : llvm::enumerate(*values, loop.graph->output())) {
+          if (i == 0)
+            continue;
+          Tensor result = op.materialize(value);
+          given.push_back(i <= carry.size() ? result : leaving(op, output, result));
           if (!given.back())
             return std::nullopt;
         }
@@ -513,7 +547,7 @@ static LogicalResult loopAsWhile(Op &op, Loop &loop, ArrayRef<Tensor> values) {
     } else {
       inputs[1] = knownScalar(op, ScalarType::Bool, 1);
       Tensor next = op.unary(inputs[0].tensor, [](Scalars &s, Value v) { return s.add(v, s.integer(1)); });
-      std::optional<Tensors> given = importTensors(op, *loop.graph, inputs);
+      std::optional<Tensors> given = importTensors(op, *loop.graph, inputs, inputs.size());
       if (!given || given->size() + 1 < carry.size())
         return failure();
       given->resize(carry.size() - 1);

@@ -14,8 +14,7 @@ Operand scalarInput(Op &op, unsigned i) {
 }
 
 void claimSize(Op &op, Tensor value, AffineExpr size) {
-  // Sizes are defined in the function's own block only.
-  if (!value || !size || op.isBad() || op.isInRegion())
+  if (!value || !size || op.isBad())
     return;
   std::optional<int64_t> known = graph::asConstant(size);
   // The name is what the message of a call shows.

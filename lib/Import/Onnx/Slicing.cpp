@@ -1,6 +1,5 @@
 // Slice and Split, and what others need to read a part of a tensor.
 #include "Slicing.h"
-#include "Importer.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
@@ -107,54 +106,6 @@ static Value countOf(Scalars &s, const RunTimeSlice &slice) {
   return s.max(s.floorDiv(s.add(span, s.sub(stride, s.integer(1))), stride), zero);
 }
 
-/// A number of one element as another one and what was added to it.
-static std::pair<Value, int64_t> linearForm(Op &op, Tensor number) {
-  Value value = number.value;
-  int64_t offset = 0;
-  while (true) {
-    if (auto reshape = value.getDefiningOp<graph::ReshapeOp>()) {
-      value = reshape.getInput();
-      continue;
-    }
-    auto map = value.getDefiningOp<graph::MapOp>();
-    if (!map || map->getNumResults() != 1 || map.getInputs().size() != 2)
-      return {value, offset};
-    Operation *last = map.getBlock()->getTerminator()->getOperand(0).getDefiningOp();
-    if (!isa_and_nonnull<arith::AddIOp, arith::SubIOp>(last))
-      return {value, offset};
-    bool isSum = isa<arith::AddIOp>(last);
-    auto inputOf = [&](unsigned i) -> Value {
-      auto argument = dyn_cast<BlockArgument>(last->getOperand(i));
-      return argument ? map.getInputs()[argument.getArgNumber()] : Value();
-    };
-    auto constantOf = [&](Value input) -> std::optional<int64_t> {
-      KnownRef known = input ? op.importer.evaluate({input, number.dtype}) : nullptr;
-      return known && known->size() == 1 ? graph::asConstant(known->ints[0]) : std::nullopt;
-    };
-    Value l = inputOf(0), r = inputOf(1);
-    std::optional<int64_t> left = constantOf(l), right = constantOf(r);
-    if (right && l) {
-      offset += isSum ? *right : -*right;
-      value = l;
-    } else if (left && r && isSum) {
-      offset += *left;
-      value = r;
-    } else {
-      return {value, offset};
-    }
-  }
-}
-
-/// How many elements a slice takes inside of a loop, where no size can be found: end - start of one axis, when one is the other
-/// plus a constant.
-static AffineExpr spanOf(Op &op, Tensor starts, Tensor ends, int64_t count, Tensor steps) {
-  if (count != 1 || steps || starts.dtype != ScalarType::Long || ends.dtype != ScalarType::Long)
-    return {};
-  auto [first, low] = linearForm(op, starts);
-  auto [last, high] = linearForm(op, ends);
-  return first == last && high >= low ? op.constant(high - low) : AffineExpr();
-}
-
 /// Starts, ends, axes or steps known only when the model runs. How many elements are taken is what the model declares, which
 /// is checked, or else a size that the call finds: at most the dimension's own.
 static LogicalResult sliceDynamic(Op &op, Tensor x, std::optional<SmallVector<int64_t>> axes, Tensor starts, Tensor ends,
@@ -182,26 +133,15 @@ static LogicalResult sliceDynamic(Op &op, Tensor x, std::optional<SmallVector<in
         [&](Scalars &s, ValueRange v) { return countOf(s, readSlice(s, v, op.sizeValue(s, size), d, x.rank())); },
         ScalarType::Unknown, Dims{});
     AffineExpr taken = declared ? (*declared)[d] : AffineExpr();
-    if (!taken && op.isInRegion() && axes)
-      taken = spanOf(op, starts, ends, *count, steps);
-    if (!taken && op.isInRegion())
-      return op.unsupported("an input with starts and ends decides the size of the result when the model runs",
-                            "make it a constant, or declare the result's sizes");
     if (taken)
       claimSize(op, found, taken);
     else
       taken = op.defineSize(found, 0, SizeRanges::kMaxSize, size);
     if (op.isBad() || !taken)
       return failure();
-    // Inside a loop there is no claim: another number of elements is read at a place that does not exist, which is an error.
-    bool isChecked = op.isInRegion();
     x = readAt(op, x, d, taken, operands, [&](Scalars &s, Value i, ValueRange v) {
       RunTimeSlice slice = readSlice(s, v, op.sizeValue(s, size), d, x.rank());
-      Value at = s.add(slice.begin, s.mul(i, slice.step));
-      if (!isChecked)
-        return at;
-      Value isTaken = s.compare(Compare::Eq, countOf(s, slice), op.sizeValue(s, taken));
-      return s.select(isTaken, at, s.integer(-1));
+      return s.add(slice.begin, s.mul(i, slice.step));
     });
     if (!x)
       return failure();
