@@ -1,5 +1,6 @@
 //===- Emit.cpp - LLVM modules to machine code ----------------------------===//
 #include "tenon/Bundle/Emit.h"
+#include "SplitMasks.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -115,6 +116,8 @@ static Expected<std::string> emit(Module &module, target::CPUAttr cpu, const Emi
   module.setSourceFileName("tenon");
   setAttributes(module, cpu);
   optimize(module, **machine, options);
+  if (cpu.getVectorBits() >= 256) // below, there are no masked instructions
+    splitMaskedAccesses(module, cpu.getVectorBits());
   std::string text;
   raw_string_ostream textStream(text);
   if (!kind) {

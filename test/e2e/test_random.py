@@ -50,6 +50,22 @@ class Dropout(nn.Module):
                 f.dropout2d(image, 0.5, True), f.alpha_dropout(x, 0.1, True), f.rrelu(-x, 0.1, 0.3, True))
 
 
+class Regions(nn.Module):
+    """Random operators in a branch, in loops, and in a branch inside a loop."""
+
+    def forward(self, x):
+        from torch._higher_order_ops.scan import scan
+        from torch._higher_order_ops.while_loop import while_loop
+        branch = torch.cond(x.sum() > 0, lambda x: torch.rand_like(x), lambda x: -torch.rand_like(x), (x,))
+        turns, total = while_loop(lambda i, t: i < 4, lambda i, t: (i + 1, t + torch.randn(t.shape)), (torch.tensor(0), x * 0))
+
+        def step(carried, row):
+            drawn = torch.cond(row.sum() > 0, lambda r: torch.rand_like(r), lambda r: r.clone(), (row,))
+            return carried + drawn, drawn.clone()
+        last, rows = scan(step, x[:100] * 0, x.reshape(-1, 100))
+        return branch, total, last, rows
+
+
 def session_of(path, threads=1, seed=None):
     program = tenon.Program(path)
     session = program.session(threads=threads)
@@ -126,6 +142,23 @@ class RandomTest(unittest.TestCase):
         self.assertLess(abs((whole[:, 0] == 0).mean() - 0.5), 0.05)
         self.assertEqual(len(np.unique(alpha)), 2)
         self.assertLess(uniform_distance((-slopes - 0.1) / 0.2), LIMIT)
+
+    def test_regions(self):
+        path = compile(export(Regions(), (self.x,)))
+        session = session_of(path)
+        branch, total, last, rows = first = session(self.x)
+        self.assertLess(uniform_distance(branch), LIMIT)
+        self.assertLess(uniform_distance(normal_cdf(total / 2)), LIMIT)  # four turns: were they alike, it would be wider
+        self.assertLess(uniform_distance(rows), LIMIT)
+        self.assertLess(np.abs(rows.sum(0) - last).max(), 1e-3)
+        self.assertEqual(len(np.unique(rows[:, 0])), len(rows))
+        self.assertLess(abs(np.corrcoef(rows[1:].ravel(), rows[:-1].ravel())[0, 1]), 4 / np.sqrt(N))
+        second = session(self.x)
+        self.assertFalse(any(np.array_equal(a, b) for a, b in zip(first, second)))
+        negative = session_of(path)(-self.x)
+        self.assertLess(uniform_distance(-negative[0]), LIMIT)
+        for threads in (1, 3):
+            self.assertTrue(all(np.array_equal(a, b) for a, b in zip(session_of(path, threads)(self.x), first)))
 
     def test_calls_and_seeds(self):
         same = lambda a, b: all(np.array_equal(x, y) for x, y in zip(a, b))

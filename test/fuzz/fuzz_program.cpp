@@ -1,5 +1,7 @@
 // Opens arbitrary bytes as an artifact, metadata only, and reads everything `tenon inspect` reads.
-// The hashes would stop a fuzzer at the door, so they are made right first where there is a prefix to hold them.
+// The hashes would stop a fuzzer at the door, so they are made right first where there is a prefix to hold them. Segments,
+// which nothing here reads, may be left out: the file is filled up with zeros to the length in its prefix, within reason, so
+// that a seed is a few KB.
 #include "tenon/format.h"
 #include "tenon/runtime.h"
 
@@ -8,6 +10,16 @@
 #include <initializer_list>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+/// The length that the prefix says.
+static size_t fullSize(const uint8_t *data, size_t size) {
+  constexpr uint64_t kMost = 1 << 20;
+  tn_file_prefix prefix;
+  if (size < sizeof(prefix))
+    return size;
+  memcpy(&prefix, data, sizeof(prefix));
+  return prefix.file_bytes > size && prefix.file_bytes <= kMost ? prefix.file_bytes : size;
+}
 
 static void repairHashes(uint8_t *bytes, size_t size) {
   tn_file_prefix prefix;
@@ -55,12 +67,14 @@ static void inspectEntry(const tn_program_t *program, uint32_t entry, uint32_t v
     }
 }
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t given) {
   void *memory = nullptr;
+  size_t size = fullSize(data, given);
   if (posix_memalign(&memory, 64, size + 1) != 0)
     return 0;
   auto *bytes = static_cast<uint8_t *>(memory);
-  memcpy(bytes, data, size);
+  memcpy(bytes, data, given);
+  memset(bytes + given, 0, size - given);
   repairHashes(bytes, size);
   tn_open_options_t options = {};
   options.struct_bytes = sizeof(options);

@@ -117,7 +117,16 @@ void Generator::binary() {
     // A vector of weights along the last dimension, as biases and scales are.
     if (x.rank() == 0 || !fixed(dims.back()) || !x.element().isF32())
       return;
-    y = {weight({dims.back()}, 1), false, 1};
+    int64_t n = *fixed(dims.back());
+    if (n >= 1 && n <= 32 && chance(40)) {
+      SmallVector<float> numbers;
+      for (int64_t i = 0; i < n; ++i)
+        numbers.push_back(static_cast<float>(below(17) - 8) / 8);
+      auto type = RankedTensorType::get({n}, b.getF32Type());
+      y = {graph::ConstantOp::create(b, loc, DenseElementsAttr::get(type, ArrayRef<float>(numbers))), false, 1};
+    } else {
+      y = {weight({dims.back()}, 1), false, 1};
+    }
     second = AffineMap::get(x.rank(), 0, {getAffineDimExpr(x.rank() - 1, context)}, context);
   }
   int64_t kind = below(6);
@@ -146,6 +155,142 @@ void Generator::binary() {
   bool isExact = x.isExact && y.isExact && (kind == 3 || kind == 4);
   double bound = kind == 2 ? x.bound * y.bound : kind == 5 ? 2 * x.bound : x.bound + y.bound;
   add(value, isExact, bound);
+}
+
+/// Sines of positions: a tensor that comes from nowhere.
+Value Generator::wave(const Dims &dims, Type element, double step) {
+  return map(dims, element, {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
+    Value sum = number(bb, element, 0.5);
+    for (int64_t d = 0; d < static_cast<int64_t>(dims.size()); ++d) {
+      Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), d);
+      Value f = arith::MulFOp::create(bb, loc, arith::SIToFPOp::create(bb, loc, element, i),
+                                      number(bb, element, step * static_cast<double>(d + 1)));
+      sum = arith::AddFOp::create(bb, loc, sum, f);
+    }
+    return math::SinOp::create(bb, loc, sum);
+  });
+}
+
+/// Where an exact tensor compares with a number, or with itself in another order.
+void Generator::mask() {
+  const Item *found = pickIf([](const Item &x) { return x.isOrdered(); });
+  if (!found)
+    return;
+  Item x = *found;
+  int64_t kind = below(4), threshold = below(5) - 2;
+  static constexpr arith::CmpFPredicate floats[] = {arith::CmpFPredicate::OGT, arith::CmpFPredicate::OLE,
+                                                    arith::CmpFPredicate::OEQ, arith::CmpFPredicate::UNE};
+  static constexpr arith::CmpIPredicate integers[] = {arith::CmpIPredicate::sgt, arith::CmpIPredicate::sle,
+                                                      arith::CmpIPredicate::eq, arith::CmpIPredicate::ne};
+  Value value = map(x.dims(), b.getI1Type(), x.value, identity(x.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
+    if (x.isFloat())
+      return arith::CmpFOp::create(bb, loc, floats[kind], v[0],
+                                   number(bb, x.element(), static_cast<double>(threshold) / 4));
+    return arith::CmpIOp::create(bb, loc, integers[kind], v[0],
+                                 arith::ConstantOp::create(bb, loc, bb.getIntegerAttr(x.element(), threshold)));
+  });
+  add(value, true, 1);
+}
+
+/// Logic on masks, and masks that choose or count.
+void Generator::masks() {
+  const Item *found = pickIf([](const Item &x) { return x.isMask(); });
+  if (!found)
+    return;
+  Item x = *found;
+  AffineMap read = identity(x.rank());
+  const Item *other = pickIf([&](const Item &c) { return c.value.getType() == x.value.getType(); });
+  Item y = other ? *other : x;
+  const Item *numbers = pickIf([&](const Item &c) { return !c.isMask() && c.dims() == x.dims(); });
+  switch (below(3)) {
+  case 0: {
+    int64_t kind = below(3);
+    add(map(x.dims(), x.element(), {x.value, y.value}, {read, read},
+            [&](OpBuilder &bb, ValueRange v) -> Value {
+              if (kind == 0)
+                return arith::AndIOp::create(bb, loc, v[0], v[1]);
+              if (kind == 1)
+                return arith::OrIOp::create(bb, loc, v[0], v[1]);
+              Value one = arith::ConstantOp::create(bb, loc, bb.getBoolAttr(true));
+              return arith::XOrIOp::create(bb, loc, v[0], arith::XOrIOp::create(bb, loc, v[1], one));
+            }),
+        true, 1);
+    return;
+  }
+  case 1:
+    if (numbers) {
+      Item z = *numbers;
+      add(map(x.dims(), z.element(), {x.value, z.value}, {read, read},
+              [&](OpBuilder &bb, ValueRange v) -> Value {
+                Value zero = arith::ConstantOp::create(bb, loc, bb.getZeroAttr(z.element()));
+                return arith::SelectOp::create(bb, loc, v[0], v[1], zero);
+              }),
+          z.isExact, z.bound);
+      return;
+    }
+    [[fallthrough]];
+  default:
+    if (chance(50))
+      add(map(x.dims(), b.getI64Type(), x.value, read,
+              [&](OpBuilder &bb, ValueRange v) -> Value {
+                return arith::ExtUIOp::create(bb, loc, bb.getI64Type(), v[0]);
+              }),
+          true, 1);
+    else
+      add(map(x.dims(), b.getF32Type(), x.value, read,
+              [&](OpBuilder &bb, ValueRange v) -> Value {
+                return arith::UIToFPOp::create(bb, loc, bb.getF32Type(), v[0]);
+              }),
+          true, 1);
+  }
+}
+
+/// Integers cut to fewer bits, with something added there, where it wraps, and widened again.
+void Generator::narrow() {
+  const Item *found = pickIf([](const Item &x) { return x.element().isInteger(64); });
+  if (!found)
+    return;
+  Item x = *found;
+  Type type = chance(40) ? b.getI32Type() : chance(50) ? b.getI16Type() : b.getI8Type();
+  int64_t amount = below(100);
+  Value value = map(x.dims(), type, x.value, identity(x.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
+    Value cut = arith::TruncIOp::create(bb, loc, type, v[0]);
+    return arith::AddIOp::create(bb, loc, cut, arith::ConstantOp::create(bb, loc, bb.getIntegerAttr(type, amount)));
+  });
+  if (chance(30))
+    add(value, true, 128);
+  bool isSigned = chance(60);
+  add(map(x.dims(), x.element(), value, identity(x.rank()),
+          [&](OpBuilder &bb, ValueRange v) -> Value {
+            return isSigned ? Value(arith::ExtSIOp::create(bb, loc, x.element(), v[0]))
+                            : Value(arith::ExtUIOp::create(bb, loc, x.element(), v[0]));
+          }),
+      true, std::max(x.bound, 4294967296.0));
+}
+
+/// Adds something of each element's position, and of the symbol where there is one.
+void Generator::places() {
+  const Item *found = pickFloat(1);
+  if (!found)
+    return;
+  Item x = *found;
+  int64_t along = below(x.rank());
+  bool withSize = isSymbolic && function->hasAttr("graph.symbols") && chance(50);
+  add(map(x.dims(), x.element(), x.value, identity(x.rank()),
+          [&](OpBuilder &bb, ValueRange v) -> Value {
+            Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), along);
+            Value n = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(5));
+            Value sum = arith::RemSIOp::create(bb, loc, i, n);
+            if (withSize)
+              sum = arith::SubIOp::create(
+                  bb, loc, sum,
+                  graph::SizeValueOp::create(bb, loc, bb.getI64Type(),
+                                             graph::DimsAttr::get(context, {getAffineSymbolExpr(0, context)})));
+            Value f = arith::SIToFPOp::create(bb, loc, x.element(), sum);
+            return arith::AddFOp::create(bb, loc, v[0],
+                                         arith::MulFOp::create(bb, loc, f, number(bb, x.element(), 0.125)));
+          }),
+      false, x.bound + 9);
 }
 
 void Generator::compareAndSelect() {
@@ -419,7 +564,11 @@ OwningOpRef<ModuleOp> Generator::run() {
                                    &Generator::gather,   &Generator::scatter,     &Generator::compareAndSelect,
                                    &Generator::cast,     &Generator::argReduce,   &Generator::sort,
                                    &Generator::integers, &Generator::integers,    &Generator::recur,
-                                   &Generator::branch,   &Generator::loop};
+                                   &Generator::branch,   &Generator::loop,        &Generator::einsum,
+                                   &Generator::einsum,   &Generator::take,        &Generator::take,
+                                   &Generator::mask,     &Generator::mask,        &Generator::masks,
+                                   &Generator::masks,    &Generator::narrow,      &Generator::places,
+                                   &Generator::cell};
   for (unsigned number : recipe.steps) {
     stream(number + 1);
     (this->*steps[below(std::size(steps))])();

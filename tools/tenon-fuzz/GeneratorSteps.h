@@ -1,5 +1,6 @@
 //===- GeneratorSteps.h - the state of a module in the making -------------===//
-// What the kinds of steps share: Generator.cpp has inputs, elementwise and layout steps, Steps.cpp the others.
+// What the kinds of steps share: Generator.cpp has inputs, elementwise and layout steps,
+// ControlSteps.cpp what has regions, Steps.cpp the others.
 #ifndef TENON_FUZZ_GENERATORSTEPS_H
 #define TENON_FUZZ_GENERATORSTEPS_H
 
@@ -27,6 +28,9 @@ struct Item {
   Dims dims() const { return graph::getDims(value.getType()); }
   Type element() const { return type().getElementType(); }
   bool isFloat() const { return isa<FloatType>(element()); }
+  bool isMask() const { return element().isInteger(1); }
+  /// Whether comparing its elements has one right answer.
+  bool isOrdered() const { return isExact && !isMask(); }
 };
 
 class Generator {
@@ -91,17 +95,27 @@ private:
   void cumulate();
   void sort();
   void contract();
+  void einsum();
   void convolve();
   void pool();
   void gather();
+  void take();
   void scatter();
   void attention();
   void integers();
+  void mask();
+  void masks();
+  void narrow();
+  void places();
   void recur();
+  void cell();
   void branch();
   void loop();
 
   Value predicate(const Item &x, double bound);
+  Value changed(Value x, double step);
+  Value positionsBelow(const Item &from, int64_t count, Type type);
+  Value wave(const Dims &dims, Type element, double step);
   Value weight(const Dims &dims, double bound);
   Item scaled(const Item &x, double factor);
   using Body = llvm::function_ref<Value(OpBuilder &, ValueRange)>;

@@ -4,7 +4,7 @@
 namespace tenon::fuzz {
 
 void Generator::reduce() {
-  const Item *found = pickFloat(1);
+  const Item *found = pickIf([](const Item &x) { return x.rank() >= 1; });
   if (!found)
     return;
   Item x = *found;
@@ -17,22 +17,29 @@ void Generator::reduce() {
       rest.push_back(dim);
   if (which.empty())
     return;
-  static constexpr graph::ReduceKind kinds[] = {graph::ReduceKind::Sum, graph::ReduceKind::Max, graph::ReduceKind::Min};
-  graph::ReduceKind kind = kinds[below(3)];
+  using graph::ReduceKind;
+  static constexpr ReduceKind kinds[] = {ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min, ReduceKind::Prod};
+  ReduceKind kind = x.isMask() ? chance(50) ? ReduceKind::Any : ReduceKind::All : kinds[below(4)];
+  // Products stay near 1 only where no factor is above it.
+  if (kind == ReduceKind::Prod && (!x.isFloat() || x.bound > 1))
+    kind = ReduceKind::Sum;
   double count = static_cast<double>(elements(x.dims())) / std::max<int64_t>(1, elements(rest));
-  Item result{graph::ReduceOp::create(b, loc, typeOf(rest, x.element()), kind, x.value, which),
-              x.isExact && kind != graph::ReduceKind::Sum, x.bound};
-  if (kind == graph::ReduceKind::Sum) {
+  bool isExact = kind == ReduceKind::Max || kind == ReduceKind::Min || !x.isFloat();
+  Item result{graph::ReduceOp::create(b, loc, typeOf(rest, x.element()), kind, x.value, which), x.isExact && isExact,
+              x.bound};
+  if (kind == ReduceKind::Sum) {
     result.bound = x.bound * count;
-    result = scaled(result, 1 / std::max(1.0, count));
-  } else if (!llvm::all_of(which, [&](int64_t i) { return fixed(x.dims()[i]).value_or(0) > 0; })) {
+    if (x.isFloat())
+      result = scaled(result, 1 / std::max(1.0, count));
+  } else if ((kind == ReduceKind::Max || kind == ReduceKind::Min) &&
+             !llvm::all_of(which, [&](int64_t i) { return fixed(x.dims()[i]).value_or(0) > 0; })) {
     return; // the identity of an empty maximum is infinite
   }
   items.push_back(result);
 }
 
 void Generator::argReduce() {
-  const Item *found = pickIf([](const Item &x) { return x.isFloat() && x.isExact && x.rank() >= 1; });
+  const Item *found = pickIf([](const Item &x) { return x.isOrdered() && x.rank() >= 1; });
   if (!found)
     return;
   Item x = *found;
@@ -47,20 +54,28 @@ void Generator::argReduce() {
 }
 
 void Generator::cumulate() {
-  const Item *found = pickFloat(1);
+  const Item *found = pickIf([](const Item &x) { return x.rank() >= 1 && !x.isMask(); });
   if (!found)
     return;
   Item x = *found;
+  using graph::ReduceKind;
   int64_t along = below(x.rank());
-  graph::ReduceKind kind = chance(60) ? graph::ReduceKind::Sum : graph::ReduceKind::Max;
+  static constexpr ReduceKind kinds[] = {ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min,
+                                         ReduceKind::Prod};
+  ReduceKind kind = kinds[below(5)];
+  if (kind == ReduceKind::Prod && (!x.isFloat() || x.bound > 1))
+    kind = ReduceKind::Sum;
+  bool isExact = kind == ReduceKind::Max || kind == ReduceKind::Min || !x.isFloat();
   Item result{graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context, kind), x.value,
                                         b.getI64IntegerAttr(along)),
-              x.isExact && kind == graph::ReduceKind::Max, x.bound};
-  items.push_back(kind == graph::ReduceKind::Sum ? scaled(result, 0.125) : result);
+              x.isExact && isExact, x.bound};
+  if (kind == ReduceKind::Sum)
+    result.bound *= static_cast<double>(elements({x.dims()[along]}));
+  items.push_back(kind == ReduceKind::Sum && x.isFloat() ? scaled(result, 0.125) : result);
 }
 
 void Generator::sort() {
-  const Item *found = pickIf([](const Item &x) { return x.isFloat() && x.isExact && x.rank() >= 1; });
+  const Item *found = pickIf([](const Item &x) { return x.isOrdered() && x.rank() >= 1; });
   if (!found)
     return;
   Item x = *found;
@@ -122,6 +137,50 @@ void Generator::contract() {
   items.push_back(scaled({value, false, x.bound * 8 * count}, 1 / std::max(1.0, count)));
 }
 
+/// Any product of two tensors: each dimension of the first is summed, shared or its own; orders are free.
+void Generator::einsum() {
+  const Item *found = pickIf([](const Item &x) {
+    return (x.element().isF32() || x.element().isF64()) && x.rank() >= 1 && x.rank() <= 4 && x.bound <= 64;
+  });
+  if (!found)
+    return;
+  Item x = *found;
+  int64_t rank = x.rank(), more = below(3);
+  Dims dims = x.dims();
+  for (int64_t i = 0; i < more; ++i)
+    dims.push_back(constant(size()));
+  SmallVector<int64_t> second, result;
+  double count = 1;
+  for (int64_t i = 0; i < rank + more; ++i) {
+    int64_t role = i >= rank ? 2 : below(3); // 0: summed, 1: shared, 2: of one operand
+    if (role == 0)
+      count *= static_cast<double>(elements({dims[i]}));
+    else
+      result.push_back(i);
+    if (role != 2 || i >= rank)
+      second.push_back(i);
+  }
+  std::shuffle(second.begin(), second.end(), random);
+  if (chance(40))
+    std::shuffle(result.begin(), result.end(), random);
+  auto sizesOf = [&](ArrayRef<int64_t> list) {
+    return llvm::map_to_vector(list, [&](int64_t i) { return dims[i]; });
+  };
+  auto toMap = [&](ArrayRef<int64_t> list) {
+    return AffineMap::get(rank + more, 0,
+                          llvm::map_to_vector(list, [&](int64_t i) { return getAffineDimExpr(i, context); }), context);
+  };
+  Dims other = sizesOf(second), made = sizesOf(result);
+  if (elements(other) > 20000 || elements(made) > 20000 || elements(dims) > 1000000)
+    return;
+  Type element = x.element();
+  Value y = wave(other, element, 0.7);
+  SmallVector<int64_t> first = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  Value value = graph::ContractOp::create(b, loc, typeOf(made, element), x.value, y,
+                                          b.getAffineMapArrayAttr({toMap(first), toMap(second), toMap(result)}));
+  items.push_back(scaled({value, false, x.bound * count}, 1 / std::max(1.0, count)));
+}
+
 void Generator::convolve() {
   const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() >= 3 && x.rank() <= 4; });
   Item x;
@@ -135,15 +194,22 @@ void Generator::convolve() {
   std::optional<int64_t> channels = fixed(dims.back());
   if (!channels || *channels < 1)
     return;
-  int64_t groups = chance(60) ? 1 : *channels, perGroup = *channels / groups;
-  int64_t outputs = groups == 1 ? size() : groups * (1 + below(2));
-  SmallVector<int64_t> strides, low, high, dilations;
+  int64_t groups = chance(60) ? 1 : *channels % 2 == 0 && chance(40) ? *channels / 2 : *channels;
+  int64_t perGroup = *channels / groups, outputs = groups == 1 ? size() : groups * (1 + below(2));
+  bool isTransposed = chance(25);
+  SmallVector<int64_t> strides, low, high, dilations, spread;
   Dims filter{constant(outputs), constant(perGroup)}, result{dims[0]};
   int64_t taps = perGroup;
   for (int64_t d = 0; d < spatial; ++d) {
     AffineExpr n = dims[d + 1];
     int64_t window = 1 + below(3);
-    strides.push_back(1 + below(2));
+    spread.push_back(isTransposed ? 1 + below(3) : 1);
+    if (spread.back() > 1) {
+      if (!fixed(n) || *fixed(n) < 1)
+        return;
+      n = graph::normalize((n - 1) * spread.back() + 1);
+    }
+    strides.push_back(isTransposed ? 1 : 1 + below(2));
     dilations.push_back(chance(75) ? 1 : 2);
     low.push_back(below(3));
     high.push_back(below(3));
@@ -159,11 +225,10 @@ void Generator::convolve() {
   result.push_back(constant(outputs));
   if (elements(result) > 60000)
     return;
-  SmallVector<int64_t> ones(spatial, 1);
   Value value = graph::ConvOp::create(b, loc, typeOf(result, b.getF32Type()), x.value, weight(filter, 1),
                                       b.getDenseI64ArrayAttr(strides), b.getDenseI64ArrayAttr(low),
                                       b.getDenseI64ArrayAttr(high), b.getDenseI64ArrayAttr(dilations),
-                                      b.getDenseI64ArrayAttr(ones), b.getI64IntegerAttr(groups));
+                                      b.getDenseI64ArrayAttr(spread), b.getI64IntegerAttr(groups));
   items.push_back(scaled({value, false, x.bound * taps}, 1.0 / taps));
 }
 
@@ -174,21 +239,99 @@ void Generator::pool() {
   Item x = *found;
   Dims dims = x.dims();
   SmallVector<int64_t> window(x.rank(), 1), strides(x.rank(), 1), low(x.rank(), 0), dilations(x.rank(), 1);
+  double taps = 1;
   for (int64_t d = 1; d + 1 < x.rank(); ++d) {
     std::optional<int64_t> n = fixed(dims[d]);
     if (!n || *n < 3)
       return;
     window[d] = 1 + below(3);
     strides[d] = 1 + below(2);
-    low[d] = below(window[d]); // every window has a tap inside
-    dims[d] = constant((*n + low[d] - window[d]) / strides[d] + 1);
+    dilations[d] = *n >= 5 && chance(20) ? 2 : 1;
+    low[d] = below(dilations[d] == 1 ? window[d] : 1); // every window has a tap inside
+    dims[d] = constant((*n + low[d] - (window[d] - 1) * dilations[d] - 1) / strides[d] + 1);
+    taps *= static_cast<double>(window[d]);
   }
-  graph::ReduceKind kind = chance(50) ? graph::ReduceKind::Max : graph::ReduceKind::Sum;
+  using graph::ReduceKind;
+  static constexpr ReduceKind kinds[] = {ReduceKind::Max, ReduceKind::Sum, ReduceKind::Min, ReduceKind::Prod};
+  ReduceKind kind = kinds[below(4)];
+  if (kind == ReduceKind::Prod && x.bound > 1)
+    kind = ReduceKind::Max;
   Value value =
       graph::ReduceWindowOp::create(b, loc, typeOf(dims, x.element()), graph::ReduceKindAttr::get(context, kind),
                                     x.value, b.getDenseI64ArrayAttr(window), b.getDenseI64ArrayAttr(strides),
                                     b.getDenseI64ArrayAttr(low), b.getDenseI64ArrayAttr(dilations));
-  add(value, x.isExact && kind == graph::ReduceKind::Max, 9 * x.bound);
+  add(value, x.isExact && (kind == ReduceKind::Max || kind == ReduceKind::Min),
+      kind == ReduceKind::Sum ? taps * x.bound : x.bound);
+}
+
+/// Positions below `count` of some shape, from a tensor of exact numbers.
+Value Generator::positionsBelow(const Item &from, int64_t count, Type type) {
+  return map(from.dims(), type, from.value, identity(from.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
+    Value times = arith::MulFOp::create(bb, loc, math::AbsFOp::create(bb, loc, v[0]), number(bb, from.element(), 8));
+    Value whole = arith::FPToSIOp::create(bb, loc, type, times);
+    return arith::RemSIOp::create(bb, loc, whole,
+                                  arith::ConstantOp::create(bb, loc, bb.getIntegerAttr(type, count)));
+  });
+}
+
+/// Elements along one dimension, each place with positions of its own, as `take_along_dim` has it; or, with two tensors of
+/// positions, as indexing with arrays has it.
+void Generator::take() {
+  const Item *found = pickIf([](const Item &x) { return x.rank() >= 1 && x.rank() <= 4; });
+  if (!found)
+    return;
+  Item x = *found;
+  Dims dims = x.dims();
+  int64_t along = below(x.rank());
+  std::optional<int64_t> count = fixed(dims[along]);
+  if (!count || *count < 1)
+    return;
+  Type type = chance(70) ? b.getI64Type() : b.getI32Type();
+  if (x.rank() >= 2 && along >= 1 && fixed(dims[0]).value_or(0) >= 1 && chance(40)) {
+    // Two dimensions at positions of one shape, which comes first; the others follow.
+    const Item *from = pickIf([](const Item &c) { return c.isFloat() && c.isExact && c.rank() <= 2; });
+    if (!from)
+      return;
+    Item source = *from;
+    SmallVector<int64_t> coords;
+    Dims made = source.dims();
+    for (int64_t i = 0; i < x.rank(); ++i) {
+      coords.push_back(i == 0 ? -1 : i == along ? -2 : static_cast<int64_t>(made.size()));
+      if (i != 0 && i != along)
+        made.push_back(dims[i]);
+    }
+    if (elements(made) > 50000)
+      return;
+    SmallVector<AffineExpr> reads;
+    for (int64_t i = 0; i < source.rank(); ++i)
+      reads.push_back(getAffineDimExpr(i, context));
+    auto read = AffineMap::get(made.size(), 0, reads, context);
+    Value rows = positionsBelow(source, *fixed(dims[0]), type), columns = positionsBelow(source, *count, type);
+    add(graph::GatherOp::create(b, loc, typeOf(made, x.element()), x.value, ValueRange{rows, columns},
+                                b.getAffineMapArrayAttr({read, read}), coords),
+        x.isExact, x.bound);
+    return;
+  }
+  // A map of places makes the positions: exact tensors of just the right shape are rare.
+  Dims made = dims;
+  made[along] = constant(size());
+  if (elements(made) > 50000)
+    return;
+  Value positions = map(made, type, {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
+    Value sum;
+    for (int64_t d = 0; d < static_cast<int64_t>(made.size()); ++d) {
+      Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), d);
+      i = arith::MulIOp::create(bb, loc, i, arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(3 + 2 * d)));
+      sum = sum ? Value(arith::AddIOp::create(bb, loc, sum, i)) : i;
+    }
+    Value rest = arith::RemSIOp::create(bb, loc, sum, arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(*count)));
+    return type.isInteger(64) ? rest : Value(arith::TruncIOp::create(bb, loc, type, rest));
+  });
+  SmallVector<int64_t> coords = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
+  coords[along] = -1;
+  add(graph::GatherOp::create(b, loc, typeOf(made, x.element()), x.value, positions,
+                              b.getAffineMapArrayAttr(identity(x.rank())), coords),
+      x.isExact, x.bound);
 }
 
 /// Rows of a tensor at positions that come from exact numbers.
@@ -201,14 +344,7 @@ void Generator::gather() {
   int64_t rows = fixed(x.dims()[0]).value_or(0);
   if (rows < 1)
     return;
-  Value positions =
-      map(from.dims(), b.getI64Type(), from.value, identity(from.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
-        Value times =
-            arith::MulFOp::create(bb, loc, math::AbsFOp::create(bb, loc, v[0]), number(bb, from.element(), 8));
-        Value whole = arith::FPToSIOp::create(bb, loc, bb.getI64Type(), times);
-        Value count = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(rows));
-        return arith::RemSIOp::create(bb, loc, whole, count);
-      });
+  Value positions = positionsBelow(from, rows, b.getI64Type());
   Dims dims = from.dims();
   SmallVector<int64_t> coords{-1};
   SmallVector<AffineExpr> reads;
@@ -226,7 +362,7 @@ void Generator::gather() {
       x.isExact, x.bound);
 }
 
-/// Rows of one tensor written or added to another of the same width, at positions in rising order modulo its length.
+/// Rows of one tensor combined with those of another of the same width, at positions in rising order modulo its length.
 void Generator::scatter() {
   const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() == 2; });
   if (!found)
@@ -237,10 +373,14 @@ void Generator::scatter() {
   if (rows < 1)
     return;
   Dims some{constant(size()), dims[1]};
-  bool adds = chance(50);
+  using graph::ScatterKind;
+  static constexpr ScatterKind kinds[] = {ScatterKind::Set, ScatterKind::Sum, ScatterKind::Max, ScatterKind::Min,
+                                          ScatterKind::Prod};
+  ScatterKind kind = kinds[below(5)];
   Value updates = map(some, b.getF32Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
     Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(0));
-    return arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i);
+    Value f = arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i);
+    return kind == ScatterKind::Prod ? math::SinOp::create(bb, loc, f) : f;
   });
   int64_t factor = 1 + below(5);
   Value positions = map({some[0]}, b.getI64Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
@@ -250,7 +390,7 @@ void Generator::scatter() {
   });
   auto read = AffineMap::get(2, 0, {getAffineDimExpr(0, context)}, context);
   add(graph::ScatterOp::create(b, loc, dest.type(), updates, dest.value, positions, b.getAffineMapArrayAttr(read),
-                               ArrayRef<int64_t>({-1, 1}), adds ? graph::ScatterKind::Sum : graph::ScatterKind::Set),
+                               ArrayRef<int64_t>({-1, 1}), kind),
       false, dest.bound + 64 * 20);
 }
 
@@ -269,25 +409,31 @@ void Generator::attention() {
   bool causal = chance(40);
   if (!causal && chance(60))
     keys[2] = constant(size());
-  auto wave = [&](double step) {
-    return map(keys, b.getF32Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-      Value sum;
-      for (int64_t d = 0; d < 4; ++d) {
-        Value i = graph::IndexOp::create(bb, loc, bb.getI64Type(), d);
-        Value f = arith::MulFOp::create(bb, loc, arith::SIToFPOp::create(bb, loc, bb.getF32Type(), i),
-                                        number(bb, bb.getF32Type(), step * static_cast<double>(d + 1)));
-        sum = sum ? Value(arith::AddFOp::create(bb, loc, sum, f)) : f;
-      }
-      return math::SinOp::create(bb, loc, sum);
-    });
-  };
-  Value k = wave(0.7), v = wave(0.3);
-  auto op = graph::AttentionOp::create(b, loc, q.type(), q.value, k, v, Value(), b.getF64FloatAttr(0.25),
-                                       causal ? b.getUnitAttr() : UnitAttr(), UnitAttr(), AffineMapAttr());
+  Value k = wave(keys, b.getF32Type(), 0.7), v = wave(keys, b.getF32Type(), 0.3);
   // An axis of keys that is empty gives NaN, in both, which is right but hides what follows.
   if (!causal && !fixed(keys[2]))
     return;
-  add(op, false, 1);
+  // A mask of numbers or of i1, for all heads and batches; rows without keys are zero then.
+  Value mask;
+  AffineMapAttr maskMap;
+  if (!causal && chance(40)) {
+    Dims rows{dims[2], keys[2]};
+    bool isBits = chance(50);
+    mask = isBits ? map(rows, b.getI1Type(), {}, {},
+                        [&](OpBuilder &bb, ValueRange) -> Value {
+                          Value s = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(0));
+                          Value t = graph::IndexOp::create(bb, loc, bb.getI64Type(), static_cast<int64_t>(1));
+                          auto c = [&](int64_t n) { return arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(n)); };
+                          Value sum = arith::AddIOp::create(bb, loc, arith::MulIOp::create(bb, loc, s, c(3)), t);
+                          Value rest = arith::RemSIOp::create(bb, loc, sum, c(4));
+                          return arith::CmpIOp::create(bb, loc, arith::CmpIPredicate::ne, rest, c(0));
+                        })
+                  : wave(rows, b.getF32Type(), 0.9);
+    maskMap = AffineMapAttr::get(AffineMap::get(4, 0, {getAffineDimExpr(2, context), getAffineDimExpr(3, context)}, context));
+  }
+  add(graph::AttentionOp::create(b, loc, q.type(), q.value, k, v, mask, b.getF64FloatAttr(0.25),
+                                 causal ? b.getUnitAttr() : UnitAttr(), mask ? b.getUnitAttr() : UnitAttr(), maskMap),
+      false, 1);
 }
 
 /// Arithmetic of i64 on two tensors of one shape, or on one and its own elements moved.
@@ -328,110 +474,6 @@ void Generator::integers() {
                       }
                     });
   add(value, true, kind == 2 ? x.bound * y.bound : 2 * (x.bound + y.bound) + 8);
-}
-
-/// A recurrence over the first dimension: what is carried, and all of its steps.
-void Generator::recur() {
-  const Item *found = pickIf([](const Item &x) { return x.element().isF32() && x.rank() >= 1 && x.rank() <= 3; });
-  if (!found)
-    return;
-  Item x = *found;
-  Dims dims = x.dims(), slice(dims.begin() + 1, dims.end());
-  RankedTensorType type = typeOf(slice, x.element());
-  Value start = map(slice, x.element(), {}, {},
-                    [&](OpBuilder &bb, ValueRange) -> Value { return number(bb, x.element(), 0.25); });
-  auto scan = graph::ScanOp::create(b, loc, {type, x.type()}, ValueRange(start), ValueRange(x.value), ValueRange(),
-                                    chance(40) ? b.getUnitAttr() : UnitAttr());
-  Block &body = scan.getBody().emplaceBlock();
-  Value carried = body.addArgument(type, loc), element = body.addArgument(type, loc);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(&body);
-    AffineMap read = identity(slice.size());
-    Value next = map(slice, x.element(), {carried, element}, {read, read}, [&](OpBuilder &bb, ValueRange v) -> Value {
-      Value half = arith::MulFOp::create(bb, loc, v[0], number(bb, x.element(), 0.5));
-      return arith::AddFOp::create(bb, loc, half, v[1]);
-    });
-    graph::YieldOp::create(b, loc, ValueRange{next, chance(50) ? next : carried});
-  }
-  add(scan.getResult(0), false, 2 * x.bound + 1);
-  add(scan.getResult(1), false, 2 * x.bound + 1);
-}
-
-/// Whether the largest element of an exact tensor is above a bound.
-Value Generator::predicate(const Item &x, double bound) {
-  SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
-  Value top = graph::ReduceOp::create(b, loc, typeOf({}, x.element()), graph::ReduceKind::Max, x.value, all);
-  return map({}, b.getI1Type(), top, identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
-    return arith::CmpFOp::create(bb, loc, arith::CmpFPredicate::OGT, v[0], number(bb, x.element(), bound));
-  });
-}
-
-/// One of two computations of one tensor.
-void Generator::branch() {
-  const Item *decides = pickIf([](const Item &x) { return x.isFloat() && x.isExact; });
-  const Item *found = pickFloat();
-  if (!decides || !found)
-    return;
-  Item x = *found;
-  Value condition = predicate(*decides, static_cast<double>(below(7) - 3) / 4);
-  auto cond = graph::CondOp::create(b, loc, x.value.getType(), condition, x.value);
-  for (Region *region : {&cond.getThenBody(), &cond.getElseBody()}) {
-    OpBuilder::InsertionGuard guard(b);
-    Block &block = region->emplaceBlock();
-    Value inside = block.addArgument(x.value.getType(), loc);
-    b.setInsertionPointToStart(&block);
-    Value result = inside;
-    if (chance(70))
-      result = map(x.dims(), x.element(), inside, identity(x.rank()), [&](OpBuilder &bb, ValueRange v) -> Value {
-        return arith::AddFOp::create(bb, loc, v[0], number(bb, x.element(), region == &cond.getThenBody() ? 1 : -2));
-      });
-    graph::YieldOp::create(b, loc, result);
-  }
-  add(cond.getResult(0), false, x.bound + 2);
-}
-
-/// A loop that counts in a tensor of i64 and changes another one at each step; without a step now and then.
-void Generator::loop() {
-  const Item *found = pickFloat();
-  if (!found)
-    return;
-  Item x = *found;
-  auto countType = typeOf({}, b.getI64Type());
-  int64_t first = below(4);
-  Value zero = map({}, b.getI64Type(), {}, {}, [&](OpBuilder &bb, ValueRange) -> Value {
-    return arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(first));
-  });
-  auto loop = graph::WhileOp::create(b, loc, TypeRange{countType, x.value.getType()}, ValueRange{zero, x.value},
-                                     ValueRange{x.value});
-  auto enter = [&](Region &region) -> Block & {
-    Block &block = region.emplaceBlock();
-    for (Type type : {Type(countType), x.value.getType(), x.value.getType()})
-      block.addArgument(type, loc);
-    b.setInsertionPointToStart(&block);
-    return block;
-  };
-  OpBuilder::InsertionGuard guard(b);
-  Block &condition = enter(loop.getCondition());
-  Value goesOn = map({}, b.getI1Type(), condition.getArgument(0), identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
-    Value limit = arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(3));
-    return arith::CmpIOp::create(bb, loc, arith::CmpIPredicate::slt, v[0], limit);
-  });
-  graph::YieldOp::create(b, loc, goesOn);
-  Block &body = enter(loop.getBody());
-  Value next = map({}, b.getI64Type(), body.getArgument(0), identity(0), [&](OpBuilder &bb, ValueRange v) -> Value {
-    return arith::AddIOp::create(bb, loc, v[0], arith::ConstantOp::create(bb, loc, bb.getI64IntegerAttr(1)));
-  });
-  AffineMap read = identity(x.rank());
-  Value changed = map(x.dims(), x.element(), {body.getArgument(1), body.getArgument(2)}, {read, read},
-                      [&](OpBuilder &bb, ValueRange v) -> Value {
-                        Value half = arith::MulFOp::create(bb, loc, v[0], number(bb, x.element(), 0.5));
-                        return arith::SubFOp::create(bb, loc, half, v[1]);
-                      });
-  graph::YieldOp::create(b, loc, ValueRange{next, changed});
-  b.setInsertionPointAfter(loop);
-  add(loop.getResult(0), true, 64);
-  add(loop.getResult(1), false, 2 * x.bound);
 }
 
 } // namespace tenon::fuzz

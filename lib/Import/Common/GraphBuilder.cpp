@@ -408,7 +408,8 @@ Tensor GraphBuilder::pad(Tensor x, ArrayRef<AffineExpr> low, ArrayRef<AffineExpr
     return x;
   Type element = x.type().getElementType();
   TypedAttr fill =
-      isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
+      isa<FloatType>(element)   ? TypedAttr(b.getFloatAttr(element, value))
+      : element.isInteger(1) ? TypedAttr(b.getBoolAttr(value != 0))
       : isa<IntegerType>(element)
           ? TypedAttr(b.getIntegerAttr(
                 element,
@@ -572,6 +573,12 @@ Tensor GraphBuilder::scatter(graph::ScatterKind kind, Tensor updates, Tensor des
                    ArrayRef<int64_t> coords) {
   if (!updates || !dest || bad)
     return {};
+  // Truth values combine as 0 and 1: a sum is true where one of its terms is.
+  if (dest.dtype == ScalarType::Bool && kind != graph::ScatterKind::Set) {
+    kind = kind == graph::ScatterKind::Sum ? graph::ScatterKind::Max : kind;
+    Tensor result = scatter(kind, convert(updates, ScalarType::Byte), convert(dest, ScalarType::Byte), indices, coords);
+    return convert(result, ScalarType::Bool);
+  }
   SmallVector<Value> values;
   SmallVector<AffineMap> maps = indexMaps(asIndices(*this, indices), updates.dims(), values);
   if (bad)

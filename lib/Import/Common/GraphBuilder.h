@@ -110,7 +110,7 @@ public:
   /// (by default that same type) and is converted to `result`.
   Tensor map(ScalarType result, ScalarType compute, llvm::ArrayRef<Operand> operands, Body body,
              ScalarType gives = ScalarType::Unknown, std::optional<graph::Dims> shape = std::nullopt);
-  /// A tensor made from positions: `body` gets the indices (i64) of the element.
+  /// A tensor made from positions, which `body` asks `index` for.
   Tensor generate(ScalarType result, ScalarType compute, llvm::ArrayRef<mlir::AffineExpr> dims, Body body,
                   ScalarType gives = ScalarType::Unknown);
   /// Inside a body: the position along a dimension, the value of an expression.

@@ -20,8 +20,15 @@ void RandomState::attach(func::FuncOp func, FunctionParts &itsParts, SymbolNames
 }
 
 RandomSource RandomState::next(GraphBuilder &op) {
+  auto [seed, call] = here(op);
+  return seed ? RandomSource{seed, call, streams++} : RandomSource();
+}
+
+std::pair<Tensor, Tensor> RandomState::here(GraphBuilder &op) {
   if (op.isBad())
     return {};
+  if (region)
+    return *region;
   if (op.isInRegion()) {
     (void)op.unsupported("in a branch or in a loop", "draw the random numbers outside and pass them in");
     return {};
@@ -36,7 +43,20 @@ RandomSource RandomState::next(GraphBuilder &op) {
                                                       op.b.getNamedAttr("graph.name", op.b.getStringAttr("random_state"))}));
     value = {function.getBody().front().addArgument(type, function.getLoc()), ScalarType::Long};
   }
-  return {op.select(value, 0, op.constant(0)), op.select(value, 0, op.constant(1)), streams++};
+  return {op.select(value, 0, op.constant(0)), op.select(value, 0, op.constant(1))};
+}
+
+Tensor seedOfTurn(GraphBuilder &op, Tensor seed, Tensor turn) {
+  return op.map(ScalarType::Long, ScalarType::Long, {seed, turn}, [](Scalars &s, ValueRange v) {
+    auto number = [&](uint64_t x) { return s.integer(static_cast<int64_t>(x)); };
+    auto fold = [&](Value x, int64_t shift) {
+      return s.make<arith::XOrIOp>(x, s.make<arith::ShRUIOp>(x, s.integer(shift)));
+    };
+    Value x = s.add(v[0], s.mul(s.add(v[1], s.integer(1)), number(0x9E3779B97F4A7C15)));
+    x = s.mul(fold(x, 30), number(0xBF58476D1CE4E5B9));
+    x = s.mul(fold(x, 27), number(0x94D049BB133111EB));
+    return fold(x, 31);
+  });
 }
 
 void RandomState::finish(GraphBuilder &op) {

@@ -23,8 +23,14 @@ class RandomState {
 public:
   /// The parts must outlive this.
   void attach(mlir::func::FuncOp function, FunctionParts &parts, SymbolNames &names);
-  /// For the next random operator. Null, and reported, inside branches and loops: the variable does not reach there.
+  /// For the next random operator.
   RandomSource next(GraphBuilder &op);
+  /// Seed and call number where the builder stands. Null, and reported, inside a branch or a loop that did not take them in.
+  std::pair<Tensor, Tensor> here(GraphBuilder &op);
+  /// What a branch or a loop took in; nothing at the top.
+  using Place = std::optional<std::pair<Tensor, Tensor>>;
+  /// From now on operators draw from `place`; gives what they drew from until now.
+  Place enter(Place place) { return std::exchange(region, place); }
   /// At the end of the function: the next call has the next number.
   void finish(GraphBuilder &op);
 
@@ -34,8 +40,12 @@ private:
   SymbolNames *names = nullptr;
   mlir::FlatSymbolRefAttr variable;
   Tensor value;
+  Place region;
   int64_t streams = 0;
 };
+
+/// Another seed for each turn of a loop. Mixed, not added, so that loops inside loops do not meet the same seeds.
+Tensor seedOfTurn(GraphBuilder &op, Tensor seed, Tensor turn);
 
 /// The random bits of one element of `dims`, and numbers made of them in the type of `s`.
 class Draws {

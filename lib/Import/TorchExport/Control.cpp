@@ -93,24 +93,51 @@ static std::optional<Tensors> inlineGraph(Op &op, const Graph &graph, ArrayRef<O
   return results;
 }
 
+/// What an operator hands to its graphs so that they can draw random numbers.
+struct RandomOperands {
+  /// Nothing when no graph draws any. `isGood` is false when they draw but must not, which is reported.
+  RandomOperands(Op &op, ArrayRef<const Graph *> graphs) {
+    if (llvm::none_of(graphs, [](const Graph *graph) { return drawsNumbers(*graph); }))
+      return;
+    auto [seed, call] = op.importer.state.random.here(op);
+    isGood = static_cast<bool>(seed);
+    if (isGood)
+      values = {seed.value, call.value};
+  }
+  explicit operator bool() const { return !values.empty(); }
+  SmallVector<Value> values;
+  bool isGood = true;
+};
+
 namespace {
 /// A region in the making: an argument for each tensor that it takes.
 class RegionBuilder {
 public:
-  explicit RegionBuilder(Op &op) : op(op), guard(op.b), unbacked(op.importer.state.unbacked) {
+  explicit RegionBuilder(Op &op)
+      : op(op), guard(op.b), unbacked(op.importer.state.unbacked), random(op.importer.state.random.enter({})) {
     block = new Block();
     region.push_back(block);
     op.b.setInsertionPointToStart(block);
     // Numbers from data are values of the block outside; those that come in are bound anew.
     op.importer.state.unbacked.clear();
   }
-  ~RegionBuilder() { op.importer.state.unbacked = std::move(unbacked); }
+  ~RegionBuilder() {
+    op.importer.state.unbacked = std::move(unbacked);
+    op.importer.state.random.enter(random);
+  }
 
   /// Inside, `operand` as of type `type`; a size is the same inside and outside.
   void take(const Operand &operand, Type type) {
     inputs.push_back(operand.tensor ? Operand(Tensor{block->addArgument(type, op.loc), operand.tensor.dtype}) : operand);
   }
   void take(const Operand &operand) { take(operand, operand.tensor ? operand.tensor.value.getType() : Type()); }
+  /// One number that the graph does not see.
+  Tensor takeHidden() { return {block->addArgument(RankedTensorType::get({}, op.b.getI64Type()), op.loc), ScalarType::Long}; }
+  /// Seed and call number, for the random operators inside; they differ from turn to turn of a loop.
+  void takeRandom(Tensor turn = {}) {
+    Tensor seed = takeHidden(), call = takeHidden();
+    op.importer.state.random.enter({{turn ? seedOfTurn(op, seed, turn) : seed, call}});
+  }
   std::optional<Tensors> import(const Graph &graph) { return inlineGraph(op, graph, inputs); }
   void yield(ArrayRef<Tensor> results) {
     SmallVector<Value> values;
@@ -125,16 +152,19 @@ private:
   Op &op;
   OpBuilder::InsertionGuard guard;
   llvm::StringMap<Tensor> unbacked;
+  RandomState::Place random;
   Block *block;
   SmallVector<Operand> inputs;
 };
 } // namespace
 
-static SmallVector<Value> tensorsOf(ArrayRef<Operand> operands) {
+/// The tensors among `operands`, then `more`.
+static SmallVector<Value> tensorsOf(ArrayRef<Operand> operands, ArrayRef<Value> more = {}) {
   SmallVector<Value> values;
   for (const Operand &operand : operands)
     if (operand.tensor)
       values.push_back(operand.tensor.value);
+  llvm::append_range(values, more);
   return values;
 }
 
@@ -174,6 +204,14 @@ static LogicalResult buildScan(Op &op, const Graph &body, ArrayRef<Operand> carr
     return op.unsupported("over nothing");
   AffineExpr length = xs[0].tensor.dim(0);
   SmallVector<Type> types;
+  RandomOperands random(op, &body);
+  if (!random.isGood)
+    return failure();
+  SmallVector<Value> turns;
+  if (random)
+    turns.push_back(op.generate(ScalarType::Long, ScalarType::Long, length, [&](Scalars &s, ValueRange) {
+                        return op.index(s, 0);
+                      }).value);
   // The body comes first: it says what is stacked.
   Tensors results;
   Region region;
@@ -183,8 +221,11 @@ static LogicalResult buildScan(Op &op, const Graph &body, ArrayRef<Operand> carr
       inside.take(x);
     for (const Operand &x : xs)
       inside.take(x, graph::makeTensorType(ArrayRef(x.tensor.dims()).drop_front(), x.tensor.type().getElementType()));
+    Tensor turn = random ? inside.takeHidden() : Tensor();
     for (const Operand &x : captures)
       inside.take(x);
+    if (random)
+      inside.takeRandom(turn);
     std::optional<Tensors> given = inside.import(body);
     if (!given)
       return failure();
@@ -202,7 +243,8 @@ static LogicalResult buildScan(Op &op, const Graph &body, ArrayRef<Operand> carr
     inside.yield(*given);
     region.takeBody(inside.region);
   }
-  auto scan = graph::ScanOp::create(op.b, op.loc, types, tensorsOf(carry), tensorsOf(xs), tensorsOf(captures), UnitAttr());
+  auto scan = graph::ScanOp::create(op.b, op.loc, types, tensorsOf(carry), tensorsOf(xs, turns),
+                                    tensorsOf(captures, random.values), UnitAttr());
   scan.getBody().takeBody(region);
   for (auto [result, value] : llvm::zip(results, scan.getResults()))
     result.value = value;
@@ -247,6 +289,9 @@ static LogicalResult convertCond(Op &op) {
   condition = op.reshape(op.convert(condition, ScalarType::Bool), {});
   if (!condition)
     return failure();
+  RandomOperands random(op, graphs);
+  if (!random.isGood)
+    return failure();
   Region regions[2];
   Tensors results;
   SmallVector<Type> types;
@@ -254,6 +299,8 @@ static LogicalResult convertCond(Op &op) {
     RegionBuilder inside(op);
     for (const Operand &x : *inputs)
       inside.take(x);
+    if (random)
+      inside.takeRandom();
     std::optional<Tensors> given = inside.import(*graph);
     if (!given)
       return failure();
@@ -273,7 +320,7 @@ static LogicalResult convertCond(Op &op) {
     inside.yield(*given);
     region.takeBody(inside.region);
   }
-  auto cond = graph::CondOp::create(op.b, op.loc, types, condition.value, tensorsOf(*inputs));
+  auto cond = graph::CondOp::create(op.b, op.loc, types, condition.value, tensorsOf(*inputs, random.values));
   cond.getThenBody().takeBody(regions[0]);
   cond.getElseBody().takeBody(regions[1]);
   for (auto [result, value] : llvm::zip(results, cond.getResults()))
@@ -296,12 +343,18 @@ static LogicalResult convertWhile(Op &op) {
     return failure();
   Region regions[2];
   const Graph *graphs[] = {condition, body};
+  RandomOperands random(op, graphs);
+  if (!random.isGood)
+    return failure();
   for (auto [graph, region] : llvm::zip(graphs, regions)) {
     RegionBuilder inside(op);
     for (const Operand &x : carry)
       inside.take(x);
+    Tensor turn = random ? inside.takeHidden() : Tensor();
     for (const Operand &x : *captures)
       inside.take(x);
+    if (random)
+      inside.takeRandom(turn);
     std::optional<Tensors> given = inside.import(*graph);
     if (!given)
       return failure();
@@ -313,11 +366,17 @@ static LogicalResult convertWhile(Op &op) {
       if (!value)
         return failure();
     }
+    if (random && graph == body)
+      given->push_back(op.map(ScalarType::Long, ScalarType::Long, {turn},
+                              [](Scalars &s, ValueRange v) { return s.add(v[0], s.integer(1)); }));
     inside.yield(*given);
     region.takeBody(inside.region);
   }
   SmallVector<Value> initial = tensorsOf(carry);
-  auto loop = graph::WhileOp::create(op.b, op.loc, ValueRange(initial).getTypes(), initial, tensorsOf(*captures));
+  if (random) // the number of the turn
+    initial.push_back(op.scalar(ScalarType::Long, 0).value);
+  auto loop = graph::WhileOp::create(op.b, op.loc, ValueRange(initial).getTypes(), initial,
+                                     tensorsOf(*captures, random.values));
   loop.getCondition().takeBody(regions[0]);
   loop.getBody().takeBody(regions[1]);
   Tensors results;

@@ -172,7 +172,7 @@ public:
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
 
-  /// Of the program's random numbers. Null, and reported, inside branches and loops and under vmap.
+  /// Of the program's random numbers. Null, and reported, under vmap.
   RandomSource randomSource();
 
   mlir::LogicalResult error(const llvm::Twine &text) override;

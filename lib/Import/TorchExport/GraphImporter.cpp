@@ -56,9 +56,8 @@ static bool isInPlaceName(StringRef op) {
   return packet.starts_with("aten.") && packet.ends_with("_") && !packet.ends_with("__");
 }
 
-const Convert *findConverter(StringRef op, bool &isInPlace) {
+static const Convert *findIn(const ConverterTable &table, StringRef op, bool &isInPlace) {
   isInPlace = false;
-  const ConverterTable &table = converterTable();
   StringRef packet = withoutOverload(op);
   for (StringRef key : {op, packet})
     if (auto it = table.find(key); it != table.end())
@@ -71,6 +70,28 @@ const Convert *findConverter(StringRef op, bool &isInPlace) {
     if (auto it = table.find(key); it != table.end())
       return &it->second;
   return nullptr;
+}
+
+const Convert *findConverter(StringRef op, bool &isInPlace) { return findIn(converterTable(), op, isInPlace); }
+
+bool drawsNumbers(const Graph &graph) {
+  static const ConverterTable table = [] {
+    ConverterTable t;
+    populateRandom(t);
+    return t;
+  }();
+  return llvm::any_of(graph.nodes, [](const Node &node) {
+    bool isInPlace, trains = true;
+    for (StringRef name : {"train", "training"}) // what only training changes draws nothing otherwise
+      if (std::optional<bool> flag = node.arg(name).as<bool>())
+        trains &= *flag;
+    if (trains && findIn(table, node.op(), isInPlace))
+      return true;
+    return llvm::any_of(node.inputs, [](const NamedArgument &input) {
+      auto *inner = input.arg.getIf<GraphArg>();
+      return inner && drawsNumbers(*inner->graph);
+    });
+  });
 }
 
 bool isElementwise(StringRef op) {

@@ -76,6 +76,8 @@ bool writesInPlace(const Graph &graph);
 /// The converter of an operator; null when there is none. Drops the underscore of an in-place operator.
 const Convert *findConverter(llvm::StringRef op, bool &isInPlace);
 bool isNumberOperator(llvm::StringRef op);
+/// Whether some operator of the graph, or of graphs in it, draws random numbers.
+bool drawsNumbers(const Graph &graph);
 /// Operators without effect on results: asserts and hints.
 bool isDropped(llvm::StringRef op);
 

@@ -212,17 +212,16 @@ static std::optional<ScatterKind> scatterKind(StringRef name) {
       .Default(std::nullopt);
 }
 
-/// The value that leaves every other one as it is.
-static double identityOf(ScatterKind kind, ScalarType type) {
+/// The float that leaves every other one as it is.
+static double identityOf(ScatterKind kind) {
   double infinity = std::numeric_limits<double>::infinity();
-  bool isFloat = isFloating(type);
   switch (kind) {
   case ScatterKind::Prod:
     return 1;
   case ScatterKind::Max:
-    return isFloat ? -infinity : static_cast<double>(std::numeric_limits<int32_t>::min());
+    return -infinity;
   case ScatterKind::Min:
-    return isFloat ? infinity : static_cast<double>(std::numeric_limits<int32_t>::max());
+    return infinity;
   default:
     return 0;
   }
@@ -245,9 +244,11 @@ static Tensor scatterAlong(Op &op, Tensor x, Tensor index, Tensor updates, int64
   ScatterKind kind = how.kind;
   Tensor ones = op.full(index.dims(), x.dtype, 1);
   Tensor start = x;
-  if (!how.countsSelf)
-    start =
-        op.scatter(ScatterKind::Set, op.full(index.dims(), x.dtype, identityOf(kind, x.dtype)), x, {index}, coords);
+  if (!how.countsSelf) { // begin with any of the updates where that changes nothing, for all types
+    bool isExtreme = kind == ScatterKind::Max || kind == ScatterKind::Min;
+    Tensor first = isExtreme ? updates : op.full(index.dims(), x.dtype, identityOf(kind));
+    start = op.scatter(ScatterKind::Set, first, x, {index}, coords);
+  }
   Tensor result = op.scatter(kind, updates, start, {index}, coords);
   if (!how.isMean)
     return result;
@@ -462,11 +463,11 @@ static LogicalResult convertEmbeddingBag(Op &op) {
     Operand isThere(counts, {0});
     isThere.isRaw = true;
     rows = op.map(type, type, {rows, isThere}, [&](Scalars &s, ValueRange v) {
-      return s.select(v[1], v[0], s.number(identityOf(kind, type)));
+      return s.select(v[1], v[0], s.number(identityOf(kind)));
     });
     counted = op.convert(counts, type);
   }
-  Tensor start = op.full(shape, type, identityOf(kind, type));
+  Tensor start = op.full(shape, type, identityOf(kind));
   Tensor result = op.scatter(kind, rows, start, {Operand(bag, {0})}, {-1, 1});
   Tensor size = op.scatter(ScatterKind::Sum, counted, op.full({bags}, type, 0), {bag}, {-1});
   if (mode != 0)

@@ -151,7 +151,8 @@ static LogicalResult convertGroupNorm(Op &op) {
   y = op.reshape(y, dims);
   if (op.node.resultNames().size() == 1)
     return op.finish(y);
-  return op.finish({y, op.isUsed(1) ? mean : Tensor(), op.isUsed(2) ? rstd : Tensor()});
+  auto statistic = [&](unsigned i, Tensor t) { return op.isUsed(i) ? op.convert(t, op.resultDtype(i)) : Tensor(); };
+  return op.finish({y, statistic(1, mean), statistic(2, rstd)});
 }
 
 /// (x - mean) * (weight * rsqrt(variance + eps)) + bias with everything per channel; the factor is a tensor of its own,

@@ -206,6 +206,10 @@ std::vector<uint8_t> build(const Options &options) {
     }
   for (size_t i = 512; i < constants.size(); ++i)
     constants[i] = static_cast<uint8_t>(i * 131 >> 3);
+  if (options.zeroSegments) {
+    image.assign(4096, 0);
+    constants.assign(constants.size(), 0);
+  }
   // Twice: the header's size decides where the first segment is, but not the other way round.
   uint64_t first = TN_SEGMENT_ALIGN;
   std::vector<uint8_t> header = HeaderBuilder(options).build(image, constants, first);

@@ -35,6 +35,7 @@ struct Options {
   uint32_t badSegment = 0;                      // added to the image segment's index
   bool badState = false;                        // initial value outside the constants
   bool overlappingSegments = false;
+  bool zeroSegments = false;                    // code and constants are zeros
 };
 
 std::vector<uint8_t> readFile(const std::string &path);
