@@ -179,6 +179,12 @@ private:
   mlir::Value selectValue(mlir::Value condition, mlir::Value a, mlir::Value b);
   /// Evaluates under an additional condition: no memory is touched where it is false.
   mlir::Value guarded(mlir::Value condition, llvm::function_ref<mlir::Value()> body);
+  /// A condition in two parts: what all lanes share must stay apart, since it alone guards what all lanes read together.
+  struct Inside {
+    mlir::Value scalar, lanes;
+  };
+  void add(Inside &inside, mlir::Value condition);
+  mlir::Value guarded(const Inside &inside, llvm::function_ref<mlir::Value()> body);
 
   using Key = std::pair<const void *, std::vector<const void *>>;
   struct Scope {

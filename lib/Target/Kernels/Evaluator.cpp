@@ -248,6 +248,17 @@ Value Evaluator::guarded(Value condition, function_ref<Value()> body) {
   return result;
 }
 
+void Evaluator::add(Inside &inside, Value condition) {
+  if (!condition)
+    return;
+  Value &part = isa<VectorType>(condition.getType()) ? inside.lanes : inside.scalar;
+  part = both(part, condition);
+}
+
+Value Evaluator::guarded(const Inside &inside, function_ref<Value()> body) {
+  return guarded(inside.scalar, [&] { return guarded(inside.lanes, body); });
+}
+
 Value Evaluator::selectValue(Value condition, Value a, Value b) {
   bool wide = isa<VectorType>(a.getType()) || isa<VectorType>(b.getType()) || isa<VectorType>(condition.getType());
   if (wide)
@@ -476,18 +487,18 @@ SmallVector<Value> Evaluator::computeMap(MapOp op, const Point &point) {
 Value Evaluator::computePad(PadOp op, const Point &point) {
   Dims in = getDims(op.getInput().getType());
   Point inner;
-  Value inside;
+  Inside inside;
   AffineExpr zero = getAffineConstantExpr(0, op.getContext());
   for (auto [index, low, size] : llvm::zip(point, op.getLow().getExprs(), in)) {
     inner.push_back(normalize(index - low));
     if (asConstant(low) != 0 || getDim(op.getType(), inner.size() - 1) != size)
-      inside = both(inside, isWithin(inner.back(), zero, size));
+      add(inside, isWithin(inner.back(), zero, size));
   }
   Value padding = e.constant(op.getValue());
-  Value value = guarded(inside, [&] { return at(op.getInput(), inner); });
-  if (!value || !inside)
+  Value value = guarded(inside, [&] { return at(op.getInput(), inner); }), isInside = both(inside.scalar, inside.lanes);
+  if (!value || !isInside)
     return value;
-  return selectValue(inside, value, padding);
+  return selectValue(isInside, value, padding);
 }
 
 Value Evaluator::computeConcat(ConcatOp op, const Point &point) {
@@ -514,26 +525,26 @@ Value Evaluator::computeInsertSlice(InsertSliceOp op, const Point &point) {
   Dims counts = getDims(op.getSource().getType());
   AffineExpr zero = getAffineConstantExpr(0, op.getContext());
   Point inner;
-  Value inside;
+  Inside inside;
   for (auto [index, offset, stride, count] : llvm::zip(point, op.getOffsets().getExprs(), op.getStrides(), counts)) {
     AffineExpr moved = normalize(index - offset);
     if (stride == 1) {
       inner.push_back(moved);
-      inside = both(inside, isWithin(moved, zero, count));
+      add(inside, isWithin(moved, zero, count));
       continue;
     }
     // Positions between the steps belong to dest: moved must be a multiple of the stride.
-    inside = both(inside, isWithin(moved, zero, normalize(count * stride)));
+    add(inside, isWithin(moved, zero, normalize(count * stride)));
     Value rest = guarded(inside, [&] { return lanesOf(moved % stride); });
     Value none = isa<VectorType>(rest.getType()) ? e.zeros(rest.getType()) : e.i64(0);
-    inside = both(inside, arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, rest, none));
+    add(inside, arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, rest, none));
     inner.push_back(moved.floorDiv(stride));
   }
-  Value source = guarded(inside, [&] { return at(op.getSource(), inner); });
-  if (!source || !inside)
+  Value source = guarded(inside, [&] { return at(op.getSource(), inner); }), isInside = both(inside.scalar, inside.lanes);
+  if (!source || !isInside)
     return source;
   Value dest = at(op.getDest(), point);
-  return dest ? selectValue(inside, source, dest) : dest;
+  return dest ? selectValue(isInside, source, dest) : dest;
 }
 
 Value Evaluator::computeGather(GatherOp op, const Point &point) {
