@@ -260,6 +260,24 @@ static int32_t stopLost(DeviceSession &s) {
   return stop(s, TN_FAIL(&s.error, TN_INTERNAL, "image names an address outside its memory"));
 }
 
+/// Waits for all that was told; the ring is free then.
+static tn_status_t drain(DeviceSession &s) {
+  tn_status_t status = s.kind->finish(s.queue, &s.error);
+  s.ringUsed = TN_BUFFER_ALIGN;
+  return status;
+}
+
+/// Copies bytes to where the device finds them until the queue is done: at offset `at` of the ring.
+static tn_status_t keepInRing(DeviceSession &s, const void *from, uint64_t bytes, uint64_t &at) {
+  if (s.ringUsed + bytes > s.ring.bytes)
+    if (tn_status_t status = drain(s))
+      return status;
+  at = s.ringUsed;
+  memcpy(s.ring.host + at, from, bytes);
+  s.ringUsed += bytes;
+  return TN_OK;
+}
+
 static int32_t tableLaunch(tn_frame *frame, uint32_t kernel, const uint64_t *args, uint32_t slots, int64_t tiles) {
   auto &session = *static_cast<tn_session *>(frame->session);
   DeviceSession &s = sessionOf(session);
@@ -269,15 +287,10 @@ static int32_t tableLaunch(tn_frame *frame, uint32_t kernel, const uint64_t *arg
     return 0;
   if (kernel >= p.kernelCount || bytes > kRingBytes / 2)
     return stopLost(s);
-  if (s.ringUsed + bytes > s.ring.bytes) {
-    if (tn_status_t status = s.kind->finish(s.queue, &s.error))
-      return stop(s, status);
-    s.ringUsed = TN_BUFFER_ALIGN;
-  }
-  memcpy(s.ring.host + s.ringUsed, args, bytes);
-  uint64_t at = s.ring.address + s.ringUsed;
-  s.ringUsed += bytes;
-  return stop(s, s.kind->launch(s.queue, p.kernels[kernel], at, tiles, s.ring.address, &s.error));
+  uint64_t at = 0;
+  if (tn_status_t status = keepInRing(s, args, bytes, at))
+    return stop(s, status);
+  return stop(s, s.kind->launch(s.queue, p.kernels[kernel], s.ring.address + at, tiles, s.ring.address, &s.error));
 }
 
 static int32_t tableCopy(tn_frame *frame, uint64_t dest, uint64_t source, int64_t bytes) {
@@ -299,14 +312,9 @@ static int32_t tableStore(tn_frame *frame, uint64_t dest, int64_t value) {
   const DeviceMemory *to = findMemory(session, dest, offset);
   if (!to)
     return stopLost(s);
-  if (s.ringUsed + sizeof(value) > s.ring.bytes) {
-    if (tn_status_t status = s.kind->finish(s.queue, &s.error))
-      return stop(s, status);
-    s.ringUsed = TN_BUFFER_ALIGN;
-  }
-  memcpy(s.ring.host + s.ringUsed, &value, sizeof(value));
-  uint64_t at = s.ringUsed;
-  s.ringUsed += sizeof(value);
+  uint64_t at = 0;
+  if (tn_status_t status = keepInRing(s, &value, sizeof(value), at))
+    return stop(s, status);
   return stop(s, s.kind->copy(s.queue, to, offset, &s.ring, at, sizeof(value), &s.error));
 }
 
@@ -317,9 +325,8 @@ static int32_t tableLoad(tn_frame *frame, uint64_t source, int64_t bytes, int64_
   const DeviceMemory *from = findMemory(session, source, offset);
   if (!from)
     return stopLost(s);
-  if (tn_status_t status = s.kind->finish(s.queue, &s.error))
+  if (tn_status_t status = drain(s))
     return stop(s, status);
-  s.ringUsed = TN_BUFFER_ALIGN;
   *value = 0;
   return stop(s, download(s, *from, offset, value, static_cast<uint64_t>(bytes), &s.error));
 }
@@ -332,9 +339,8 @@ static int32_t tableVisit(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args
   DeviceSession &s = sessionOf(session);
   if (slots > kMaxSlots || operands > slots)
     return stopLost(s);
-  if (tn_status_t status = s.kind->finish(s.queue, &s.error))
+  if (tn_status_t status = drain(s))
     return stop(s, status);
-  s.ringUsed = TN_BUFFER_ALIGN;
   uint64_t here[kMaxSlots];
   memcpy(here, args, slots * sizeof(uint64_t));
   // Operands that the CPU cannot reach come into one block, and results go back.

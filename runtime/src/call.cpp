@@ -70,8 +70,7 @@ struct ForeignRegion {
 };
 } // namespace
 
-int32_t tableParallel(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, int64_t tiles,
-                             int64_t scratchBytes) {
+int32_t tableParallel(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args, int64_t tiles, int64_t scratchBytes) {
   auto &session = *static_cast<tn_session *>(frame->session);
   if (tiles <= 0)
     return 0;
@@ -375,15 +374,15 @@ TN_CALLS_IMAGE tn_status_t Call::execute() {
     FpModeScope mode;
     result = program.image.image->entries[index].run(&frame);
   }
+  if (session.slot) {
+    poolReleaseSlot(session.slot);
+    session.slot = nullptr;
+  }
   if (isOnDevice(program))
     if (tn_status_t status = deviceEndCall(session, entry, outputs, result, error)) {
       session.stateLost |= entry.writesStates && frame.state_phase != TN_STATES_INTACT;
       return status;
     }
-  if (session.slot) {
-    poolReleaseSlot(session.slot);
-    session.slot = nullptr;
-  }
   if (result == 0)
     return entry.findsSymbols ? storeFoundShapes() : TN_OK;
   session.stateLost |= entry.writesStates && frame.state_phase != TN_STATES_INTACT;

@@ -70,12 +70,12 @@ static tn_status_t chooseVariant(tn_program &program, const char *wanted, const 
     if (wanted && strcmp(wanted, variant.name()->c_str()) != 0)
       continue;
     known = true;
-    if (!isFor(variant, device) || !runsHere(variant))
+    // Asked last: whether a device is here takes its driver to tell.
+    bool isBetter = program.variant == TN_NO_INDEX || (!variant.device() && mostFeatures < sizeOf(variant.features()));
+    if (!isBetter || !isFor(variant, device) || !runsHere(variant))
       continue;
-    if (program.variant == TN_NO_INDEX || (mostFeatures < sizeOf(variant.features()) && !variant.device())) {
-      program.variant = i;
-      mostFeatures = variant.device() ? UINT32_MAX : sizeOf(variant.features());
-    }
+    program.variant = i;
+    mostFeatures = variant.device() ? UINT32_MAX : sizeOf(variant.features());
   }
   if (program.variant != TN_NO_INDEX)
     return TN_OK;

@@ -48,8 +48,6 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
   p.rows = product(m, context);
   p.columns = product(n, context);
   p.depth = product(k, context);
-  p.elementA = getElementTypeOrSelf(root->getOperand(shape.a).getType());
-  p.elementB = getElementTypeOrSelf(root->getOperand(shape.b).getType());
   p.accumulator = kernels::accumulatorFor(element);
   p.a = [&](Value b, Value row, Value depth) { return read(shape.a, b, shape.m, m, row, depth); };
   p.b = [&](Value b, Value depth, Value column) { return read(shape.b, b, shape.n, n, column, depth); };
@@ -95,8 +93,6 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
   p.rows = product(pixels, context);
   p.columns = getAffineConstantExpr(columns, context);
   p.depth = getAffineConstantExpr(taps * *channels, context);
-  p.elementA = getElementTypeOrSelf(root.getInput().getType());
-  p.elementB = getElementTypeOrSelf(root.getFilter().getType());
   p.accumulator = kernels::accumulatorFor(element);
   auto split = [&](Value k) { return std::pair(e.divFloor(k, e.i64(*channels)), e.rem(k, e.i64(*channels))); };
   p.a = [&](Value group, Value row, Value k) -> Value {

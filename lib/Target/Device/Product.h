@@ -10,7 +10,7 @@ namespace tenon::device {
 /// operands in shared memory. Each sum adds its products in the order of k, wherever the element lies in a tile.
 struct Product {
   mlir::AffineExpr batches, rows, columns, depth;
-  mlir::Type elementA, elementB, accumulator;
+  mlir::Type accumulator;
   /// An element, at places inside the matrices. Null after an error was reported.
   std::function<mlir::Value(mlir::Value batch, mlir::Value row, mlir::Value k)> a;
   std::function<mlir::Value(mlir::Value batch, mlir::Value k, mlir::Value column)> b;
