@@ -18,7 +18,7 @@ void device::Emitter::begin(int64_t threadCount) {
   group = block->getArgument(1);
   thread = block->getArgument(2);
   report = block->getArgument(3);
-  loadArguments(block->getArgument(0));
+  function->setAttr(kSlotsAttr, b.getI64IntegerAttr(loadArguments(block->getArgument(0))));
 }
 
 void device::Emitter::finish() { func::ReturnOp::create(b, loc); }

@@ -5,21 +5,26 @@
 #define TENON_LIB_TARGET_DEVICE_EMITTER_H
 
 #include "../Kernels/Epilogue.h"
+#include "dialects/Target/IR/TargetDialect.h"
 
 namespace tenon::device {
 
 using kernels::Evaluator;
 using kernels::Point;
 
-/// Attribute of a device function: threads of a workgroup.
+/// Attributes of a device function: threads of a workgroup, and slots of 8 bytes behind `args`.
 inline constexpr llvm::StringLiteral kThreadsAttr = "device.threads";
+inline constexpr llvm::StringLiteral kSlotsAttr = "device.slots";
 /// Memory space of what a workgroup shares.
 inline constexpr int64_t kSharedSpace = 3;
 
 class Emitter final : public kernels::Emitter {
 public:
-  Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into)
-      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), module(into) {}
+  /// `device` null: nothing is known of it.
+  Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into, target::GPUAttr device)
+      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), device(device), module(into) {}
+
+  target::GPUAttr device;
 
   /// Makes `func.func @tn_kernel_<name>(args, group, thread, report)` for workgroups of so many threads, and stands in its
   /// body; `finish` closes it.

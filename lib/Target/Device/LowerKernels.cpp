@@ -3,7 +3,9 @@
 #include "Emitter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Target/CPU/Passes.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -25,6 +27,7 @@ static std::function<LogicalResult(device::Emitter &)> findGenerator(const kerne
 
 LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImpl<kernel::FuncOp> &left) {
   MLIRContext *context = module.getContext();
+  target::GPUAttr device = target::getDevice(module);
   context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
                        memref::MemRefDialect, mlir::gpu::GPUDialect>();
   LogicalResult status = success();
@@ -40,7 +43,7 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
       continue;
     }
     OpBuilder builder(context);
-    device::Emitter emitter(builder, kernel, into);
+    device::Emitter emitter(builder, kernel, into, device);
     if (failed(generate(emitter))) {
       status = failure();
       if (emitter.function)
@@ -51,6 +54,21 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
     kernel->setAttr("device", builder.getUnitAttr());
   }
   return status;
+}
+
+LogicalResult device::prepareKernels(ModuleOp module) {
+  PassManager pm(module.getContext());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCSEPass());
+  cpu::ExpandMathPassOptions mathOptions;
+  mathOptions.hasFMA = true;
+  functions.addPass(cpu::createExpandMathPass(mathOptions));
+  cpu::ConvertHalfTypesPassOptions halfOptions;
+  halfOptions.hasF16C = true; // all devices convert f16
+  functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  return pm.run(module);
 }
 
 namespace {

@@ -34,7 +34,7 @@ static unsigned countSymbols(kernel::FuncOp kernel) {
   return count;
 }
 
-void Emitter::loadArguments(Value args) {
+int64_t Emitter::loadArguments(Value args) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext()), word = b.getI64Type();
   int64_t slot = 0;
   auto nextSlot = [&](Type type) {
@@ -47,11 +47,11 @@ void Emitter::loadArguments(Value args) {
     outputs.push_back(nextSlot(pointer));
   for (unsigned i = 0, n = countSymbols(kernel); i < n; ++i)
     symbols.push_back(nextSlot(word));
-  if (!kernel->hasAttr("sites"))
-    return;
   auto total = kernel->getAttrOfType<IntegerAttr>("symbol_count");
   slot += total ? total.getInt() - static_cast<int64_t>(symbols.size()) : 0;
-  siteBase = nextSlot(word);
+  if (kernel->hasAttr("sites"))
+    siteBase = nextSlot(word);
+  return slot;
 }
 
 //===----------------------------------------------------------------------===//

@@ -87,8 +87,8 @@ public:
 
 protected:
   /// Reads what a call passes from `args`, 8 bytes each: addresses of inputs, of outputs, the symbols' values, and, when
-  /// the kernel has error sites, the number of its first.
-  void loadArguments(mlir::Value args);
+  /// the kernel has error sites, the number of its first. Returns how many slots a call passes.
+  int64_t loadArguments(mlir::Value args);
 
   llvm::SmallVector<mlir::Value> inputs, outputs, symbols;
   mlir::Value siteBase; ///< null without error sites

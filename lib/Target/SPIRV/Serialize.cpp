@@ -17,25 +17,10 @@
 #include "mlir/Target/SPIRV/Serialization.h"
 #include "mlir/Transforms/DialectConversion.h"
 #include "mlir/Transforms/Passes.h"
-#include "tenon/Target/CPU/Passes.h"
+#include "tenon/Target/Device/LowerKernels.h"
 
 using namespace mlir;
 namespace spv = mlir::spirv;
-
-LogicalResult tenon::spirv::prepareKernels(ModuleOp module) {
-  PassManager pm(module.getContext());
-  OpPassManager &functions = pm.nest<func::FuncOp>();
-  functions.addPass(createCSEPass());
-  cpu::ExpandMathPassOptions mathOptions;
-  mathOptions.hasFMA = true;
-  functions.addPass(cpu::createExpandMathPass(mathOptions));
-  cpu::ConvertHalfTypesPassOptions halfOptions;
-  halfOptions.hasF16C = true; // conversions of f16 are core SPIR-V
-  functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
-  functions.addPass(createCanonicalizerPass());
-  functions.addPass(createCSEPass());
-  return pm.run(module);
-}
 
 //===----------------------------------------------------------------------===//
 // Patterns
@@ -311,7 +296,7 @@ struct ConvertKernelsPass final : PassWrapper<ConvertKernelsPass, OperationPass<
   }
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (failed(tenon::spirv::prepareKernels(module)))
+    if (failed(tenon::device::prepareKernels(module)))
       return signalPassFailure();
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       FailureOr<OwningOpRef<ModuleOp>> holder = tenon::spirv::convertKernel(function);

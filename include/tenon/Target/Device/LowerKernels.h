@@ -11,6 +11,9 @@ namespace tenon::device {
 mlir::LogicalResult emitKernels(mlir::ModuleOp module, mlir::ModuleOp into,
                                 llvm::SmallVectorImpl<kernel::FuncOp> &left);
 
+/// Brings a module of such functions to operations that machines have: own math, conversions of half floats.
+mlir::LogicalResult prepareKernels(mlir::ModuleOp module);
+
 /// Registers `tenon-device-emit-kernels`.
 void registerDevicePasses();
 
