@@ -156,7 +156,7 @@ LogicalResult Compilation::writeDeviceCode(const Variant &variant) {
   auto writeForm = [&](uint32_t index, file::DeviceFormat format, const std::string &path) -> LogicalResult {
     for (const DeviceCode &code : program.modules[index])
       if (code.format == static_cast<uint8_t>(format))
-        return writeText(StringRef(code.bytes).rtrim('\0'), path);
+        return writeText(StringRef(code.bytes).drop_back(format == file::DeviceFormat::PTX), path); // its end
     return module.emitError() << "there is no code of this kind for " << (variant.device ? variant.device.getName() : "cpu")
                               << (format == file::DeviceFormat::Binary ? "; a cubin takes ptxas" : "");
   };

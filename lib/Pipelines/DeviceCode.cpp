@@ -63,7 +63,7 @@ static LogicalResult writeMachineCode(ModuleOp functions, target::GPUAttr device
 }
 
 LogicalResult tenon::writeDeviceProgram(ModuleOp functions, target::GPUAttr device, unsigned threads, DeviceProgram &program) {
-  if (failed(device::prepareKernels(functions)))
+  if (failed(device::prepareKernels(functions, device)))
     return failure();
   for (auto function : functions.getOps<func::FuncOp>()) {
     auto number = [&](StringRef name) { return static_cast<uint32_t>(function->getAttrOfType<IntegerAttr>(name).getInt()); };

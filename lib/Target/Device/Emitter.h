@@ -17,12 +17,16 @@ inline constexpr llvm::StringLiteral kThreadsAttr = "device.threads";
 inline constexpr llvm::StringLiteral kSlotsAttr = "device.slots";
 /// Memory space of what a workgroup shares.
 inline constexpr int64_t kSharedSpace = 3;
+/// Bytes that its pieces, and all buffers, are aligned to.
+inline constexpr int64_t kSharedAlign = 16, kBufferAlign = 64;
 
 class Emitter final : public kernels::Emitter {
 public:
   /// `device` null: nothing is known of it.
   Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into, target::GPUAttr device)
-      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), device(device), module(into) {}
+      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), device(device), module(into) {
+    bufferAlign = kBufferAlign;
+  }
 
   target::GPUAttr device;
 
@@ -40,6 +44,9 @@ public:
   mlir::Value shared(mlir::Type element, int64_t count);
   mlir::Value loadShared(mlir::Value memory, mlir::Value index);
   void storeShared(mlir::Value memory, mlir::Value index, mlir::Value value);
+  /// Neighbours; `index` is a multiple of their number.
+  mlir::Value loadSharedVector(mlir::Value memory, mlir::Value index, int64_t lanes);
+  void storeSharedVector(mlir::Value memory, mlir::Value index, mlir::Value vector);
   /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
   void barrier();
   /// The combination of one value of each thread, in a fixed order; the same in all threads. `memory` has room for one

@@ -1,10 +1,12 @@
 #include "tenon/Target/Device/LowerKernels.h"
 #include "../Kernels/Shapes.h"
 #include "Emitter.h"
+#include "MatrixUnit.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
 #include "tenon/Target/CPU/Passes.h"
 
 using namespace mlir;
@@ -56,7 +58,14 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
   return status;
 }
 
-LogicalResult device::prepareKernels(ModuleOp module) {
+/// Panels are read along the columns; matrix units want the depth.
+static kernel::LayoutAttr alongDepth(kernel::LayoutAttr layout, Type type, target::GPUAttr device) {
+  if (!layout || layout.getWidth() == 0 || !device::MatrixUnit::isFor(device, getElementTypeOrSelf(type)))
+    return layout;
+  return kernel::LayoutAttr::get(layout.getContext(), layout.getOrder(), layout.getN(), layout.getGroups(), /*width=*/0);
+}
+
+LogicalResult device::prepareKernels(ModuleOp module, target::GPUAttr device) {
   PassManager pm(module.getContext());
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createCSEPass());
@@ -65,10 +74,19 @@ LogicalResult device::prepareKernels(ModuleOp module) {
   functions.addPass(cpu::createExpandMathPass(mathOptions));
   cpu::ConvertHalfTypesPassOptions halfOptions;
   halfOptions.hasF16C = true; // all devices convert f16
+  halfOptions.hasBF16 = device && device.getHasBF16();
   functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
   return pm.run(module);
+}
+
+kernel::LayoutAttr device::chooseContractLayout(graph::ContractOp op, unsigned operand, target::GPUAttr device) {
+  return alongDepth(cpu::chooseContractLayout(op, operand), op->getOperand(operand).getType(), device);
+}
+
+kernel::LayoutAttr device::chooseLayout(BlockArgument argument, target::GPUAttr device) {
+  return alongDepth(cpu::chooseLayout(argument), argument.getType(), device);
 }
 
 namespace {

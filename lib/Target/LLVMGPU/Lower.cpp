@@ -212,7 +212,7 @@ struct LowerKernelsPass final : PassWrapper<LowerKernelsPass, OperationPass<Modu
       module.emitError("has no 'target.gpu' of NVIDIA or AMD");
       return signalPassFailure();
     }
-    if (failed(device::prepareKernels(module)) || failed(llvmgpu::lowerKernels(module, device)))
+    if (failed(device::prepareKernels(module, device)) || failed(llvmgpu::lowerKernels(module, device)))
       signalPassFailure();
   }
 };

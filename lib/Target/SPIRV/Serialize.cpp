@@ -296,7 +296,7 @@ struct ConvertKernelsPass final : PassWrapper<ConvertKernelsPass, OperationPass<
   }
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (failed(tenon::device::prepareKernels(module)))
+    if (failed(tenon::device::prepareKernels(module, {})))
       return signalPassFailure();
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       FailureOr<OwningOpRef<ModuleOp>> holder = tenon::spirv::convertKernel(function);
