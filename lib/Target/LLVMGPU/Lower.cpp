@@ -212,6 +212,8 @@ struct LowerKernelsPass final : PassWrapper<LowerKernelsPass, OperationPass<Modu
       module.emitError("has no 'target.gpu' of NVIDIA or AMD");
       return signalPassFailure();
     }
+    for (auto kernel : llvm::make_early_inc_range(module.getOps<kernel::FuncOp>()))
+      kernel.erase(); // what they were is written
     if (failed(device::prepareKernels(module, device)) || failed(llvmgpu::lowerKernels(module, device)))
       signalPassFailure();
   }
