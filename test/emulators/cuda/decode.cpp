@@ -410,6 +410,7 @@ Instruction &Decoder::add(Handler handler) {
 void Decoder::target(const Operand &operand, Instruction &made) {
   if (operand.kind != Operand::Symbol)
     fail("target is not a label");
+  targetOf(operand.name); // fails here, where the statement is known
   openTargets.emplace_back(static_cast<size_t>(&made - function.code.data()), operand.name);
 }
 

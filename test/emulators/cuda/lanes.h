@@ -104,7 +104,10 @@ struct F16 {
   using Bits = uint16_t;
   using Wide = float;
   static float get(uint16_t bits) { return static_cast<float>(bitsAs<_Float16>(bits)); }
-  static uint16_t put(float value) { return bitsAs<uint16_t>(static_cast<_Float16>(value)); }
+  static uint16_t put(float value) {
+    auto bits = bitsAs<uint16_t>(static_cast<_Float16>(value));
+    return value != value ? uint16_t(0x7fff) : bits;
+  }
 };
 
 struct BF16 {
@@ -145,7 +148,10 @@ template <typename N> struct Pair {
   static constexpr int kShift = sizeof(Half) * 8;
   static Half low(Bits bits) { return static_cast<Half>(bits); }
   static Half high(Bits bits) { return static_cast<Half>(bits >> kShift); }
-  static Bits join(Half low, Half high) { return static_cast<Bits>(low) | static_cast<Bits>(high) << kShift; }
+  static Bits join(Half low, Half high) {
+    using Plain = std::make_unsigned_t<Half>; // no sign may run into the other half
+    return static_cast<Bits>(static_cast<Plain>(low)) | static_cast<Bits>(static_cast<Plain>(high)) << kShift;
+  }
 };
 
 /// Op::apply on what registers hold.
