@@ -72,6 +72,7 @@ static void waitAll(Warp &w, const Instruction &) {
 static void decodeCopy(Decoder &d, const Statement &s, Modifiers &m) {
   if (!m.take("async"))
     d.fail("exists with '.async' only");
+  d.require(80, 70);
   if (m.take("commit_group")) {
     d.expectOperands(0);
     d.add(commitGroup);

@@ -131,6 +131,8 @@ static void decodeAtomic(Decoder &d, const Statement &s, Modifiers &m) {
   m.takeMemoryQualifiers();
   Type type = m.takeType();
   uint32_t bits = bitsOf(type);
+  if (type == Type::BF16 || type == Type::BF16x2)
+    d.require(90, 78);
   size_t first = hasResult ? 1 : 0, values = op == kCas ? 2 : 1;
   d.expectOperands(first + 1 + values);
   uint32_t dest = hasResult && s.operands[0].kind != Operand::Sink ? d.dest(s.operands[0], bits) + 1 : 0;

@@ -143,6 +143,7 @@ static void clusterBarrier(Warp &w, const Instruction &i) {
 static void decodeBarrierOrCluster(Decoder &d, const Statement &s, Modifiers &m) {
   if (!m.take("cluster"))
     return decodeBarrier(d, s, m);
+  d.require(90, 78);
   // arrive does nothing, wait is a barrier of all: stronger than what is asked for only by what must hold anyway.
   int what = m.takeOneOf({"wait", "arrive"});
   m.takeMemoryQualifiers();

@@ -482,6 +482,14 @@ static void decodeCvt(Decoder &d, const Statement &s, Modifiers &m) {
   c.saturate = m.take("sat");
   c.relu = m.take("relu");
   c.to = m.takeType(), c.from = m.takeType();
+  for (Type type : {c.to, c.from}) {
+    if (type == Type::E4M3x2 || type == Type::E5M2x2)
+      d.require(89, 81);
+    if (type == Type::BF16 || type == Type::BF16x2 || type == Type::TF32)
+      d.require(80, 70);
+  }
+  if ((c.to == Type::BF16 && c.from != Type::F32) || (c.from == Type::BF16 && c.to != Type::F32))
+    d.require(90, 78);
   auto isPair = [](Type type) {
     return type == Type::F16x2 || type == Type::BF16x2 || type == Type::E4M3x2 || type == Type::E5M2x2;
   };

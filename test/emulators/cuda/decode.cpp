@@ -358,6 +358,8 @@ void Decoder::address(const Operand &operand, Space space, Instruction &made) {
   }
   made.wideBase = 1;
   if (operand.name.empty()) {
+    if (space != Space::Local)
+      fail("a number is not an address here");
     made.a = constant(0, 64);
   } else if (auto global = symbols.globals.find(operand.name); global != symbols.globals.end()) {
     made.a = constant(global->second, 64);
@@ -386,6 +388,14 @@ void Decoder::expectOperands(size_t low, size_t high) const {
   size_t count = statement->operands.size();
   if (count < low || count > std::max(low, high))
     fail("instruction has " + std::to_string(count) + " operands");
+}
+
+void Decoder::require(uint32_t sm, uint32_t version, bool onlyThere) const {
+  const ModuleText &module = *symbols.module;
+  if (module.sm < sm || (onlyThere && module.suffix.empty()))
+    fail("needs target sm_" + std::to_string(sm) + (onlyThere ? "a" : "") + ", not " + module.target);
+  if (module.major * 10 + module.minor < version)
+    fail("needs PTX version " + std::to_string(version / 10) + "." + std::to_string(version % 10));
 }
 
 Instruction &Decoder::add(Handler handler) {

@@ -117,6 +117,8 @@ public:
   uint32_t scratch(uint32_t bits); ///< a register of its own
   uint32_t carry(); ///< the condition code: a predicate
 
+  /// Fails when the module's target or version is older than the instruction. `onlyThere`: the target must end in "a".
+  void require(uint32_t sm, uint32_t version = 0, bool onlyThere = false) const;
   Instruction &add(Handler handler);
   [[noreturn]] void fail(const std::string &what) const;
   const FunctionText &functionText() const { return text; }

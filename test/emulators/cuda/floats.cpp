@@ -173,6 +173,12 @@ static void decodeArithmetic(Decoder &d, const Statement &s, Modifiers &m) {
   Type type = m.takeType();
   if (!isFloatArithmetic(type))
     return decodeIntegerArithmetic(d, s, m, type);
+  bool isBrain = type == Type::BF16 || type == Type::BF16x2;
+  bool isSign = name == "min" || name == "max" || name == "abs" || name == "neg" || name == "fma";
+  if (isBrain)
+    d.require(isSign ? 80 : 90, isSign ? 70 : 78);
+  if (type == Type::F32x2)
+    d.require(100, 86);
   bool flush = m.take("ftz"), saturate = m.take("sat");
   int rounding = m.takeOneOf({"rn", "rz", "rm", "rp"});
   if (rounding > 0) {
@@ -207,7 +213,10 @@ static void decodeArithmetic(Decoder &d, const Statement &s, Modifiers &m) {
     d.fail("'.sat' or '.rn' is not emulated here");
   if (name == "min" || name == "max") {
     bool keepNan = m.take("NaN"), isMax = name == "max";
+    if (bitsOf(type) == 16 || type == Type::F16x2 || keepNan)
+      d.require(80, 70);
     if (s.operands.size() == 4) {
+      d.require(100, 88);
       Handler handler = type != Type::F32 ? nullptr
                         : keepNan ? (isMax ? finish<F32, MinMax<true, true>, 3>(flush, false)
                                            : finish<F32, MinMax<false, true>, 3>(flush, false))
@@ -258,6 +267,10 @@ template <typename Op> static void decodeFunction(Decoder &d, const Statement &s
     d.fail("exists as approx only");
   Type type = m.takeType();
   bool halves = m.name() == "ex2" || m.name() == "tanh";
+  if (m.name() == "tanh" || type == Type::F16 || type == Type::F16x2)
+    d.require(75, 70);
+  if (type == Type::BF16 || type == Type::BF16x2)
+    d.require(90, 78);
   Handler handler = nullptr;
   if (type == Type::F32)
     handler = flush ? slowUnaryHandler<Flushed<F32>, Op> : slowUnaryHandler<F32, Op>;

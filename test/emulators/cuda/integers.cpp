@@ -195,6 +195,12 @@ static void decodeDp4a(Decoder &d, const Statement &s, Modifiers &m) {
 void decodeIntegerArithmetic(Decoder &d, const Statement &s, Modifiers &m, Type type) {
   const std::string &name = m.name();
   bool saturate = m.take("sat");
+  bool isPair = type == Type::U16x2 || type == Type::S16x2;
+  if (isPair)
+    d.require(90, 80);
+  for (const Operand &operand : s.operands)
+    if (isPair && operand.kind == Operand::Integer)
+      d.fail("a number is not a pair");
   if (name == "add" || name == "sub") {
     bool isSub = name == "sub";
     if (m.take("cc"))

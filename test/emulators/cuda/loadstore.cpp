@@ -137,6 +137,8 @@ static void decodeAccess(Decoder &d, const Statement &s, Modifiers &m, bool isLo
   const Operand &place = s.operands[isLoad ? 1 : 0], &values = s.operands[isLoad ? 0 : 1];
   std::vector<Operand> single = {values};
   const std::vector<Operand> &parts = values.kind == Operand::Vector ? values.parts : single;
+  if (bitsOf(type) * count > 128)
+    d.require(100, 88);
   if (parts.size() != count || count > kMaxElements)
     d.fail("vector has " + std::to_string(parts.size()) + " elements");
   uint32_t bits = bitsOf(type), registerBits = 0;

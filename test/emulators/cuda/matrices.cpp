@@ -159,6 +159,8 @@ static void decodeMma(Decoder &d, const Statement &s, Modifiers &m) {
   if (shape < 0 || !m.take("row") || !m.take("col"))
     d.fail("shape or layout is not emulated");
   Type result = m.takeType(), a = m.takeType(), b = m.takeType(), c = m.takeType();
+  bool isFp8 = a == Type::E4M3 || a == Type::E5M2;
+  d.require(isFp8 ? 89 : shape == 1 && a == Type::F16 ? 75 : 80, isFp8 ? 84 : 70);
   int depth = 4 << shape, inWord = static_cast<int>(32 / bitsOf(a));
   if (c != result || bitsOf(a) != bitsOf(b))
     d.fail("this mixture of types is not emulated");
@@ -238,6 +240,7 @@ static void storeMatrix(Warp &w, const Instruction &i) {
 
 static void decodeMatrixAccess(Decoder &d, const Statement &s, Modifiers &m) {
   bool isLoad = m.name() == "ldmatrix";
+  d.require(isLoad ? 75 : 90, isLoad ? 65 : 78);
   if (!m.take("sync") || !m.take("m8n8"))
     d.fail("lacks '.sync', or the shape is not emulated");
   m.take("aligned");
@@ -278,6 +281,7 @@ static void moveMatrix(Warp &w, const Instruction &i) {
 }
 
 static void decodeMoveMatrix(Decoder &d, const Statement &s, Modifiers &m) {
+  d.require(75, 78);
   m.take("aligned");
   if (!m.take("sync") || !m.take("m8n8") || !m.take("trans") || m.takeType() != Type::B16)
     d.fail("this form is not emulated");

@@ -57,15 +57,10 @@ static uint32_t layOutShared(const ModuleText &module, const std::set<std::strin
   return at - kReservedShared;
 }
 
-/// "sm_90a": 90, and whether it is for that GPU only.
 static void checkTarget(const ModuleText &text, const GpuLimits &limits) {
-  size_t digits = 0;
-  uint32_t sm = 0;
-  if (text.target.rfind("sm_", 0) == 0)
-    for (digits = 3; digits < text.target.size() && text.target[digits] >= '0' && text.target[digits] <= '9'; ++digits)
-      sm = sm * 10 + static_cast<uint32_t>(text.target[digits] - '0');
-  std::string suffix = text.target.substr(digits);
-  if (sm == 0 || (suffix != "" && suffix != "a" && suffix != "f"))
+  uint32_t sm = text.sm;
+  const std::string &suffix = text.suffix;
+  if (suffix != "" && suffix != "a" && suffix != "f")
     throw LoadError{kInvalidPtx, "target '" + text.target + "' does not exist"};
   bool fits = suffix == "" ? sm <= limits.sm
               : suffix == "a" ? sm == limits.sm

@@ -189,6 +189,7 @@ static void decodeIsspacep(Decoder &d, const Statement &s, Modifiers &m) {
 
 /// mapa: with one block in a cluster, a shared address is its own.
 static void decodeMapa(Decoder &d, const Statement &s, Modifiers &m) {
+  d.require(90, 78);
   m.take("shared::cluster");
   uint32_t bits = bitsOf(m.takeType());
   d.expectOperands(3);

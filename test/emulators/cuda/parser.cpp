@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <cstring>
+#include <set>
 
 namespace tenon::emulator {
 
@@ -31,8 +32,8 @@ private:
   void function(bool isEntry, bool isExtern);
   void parameters(std::vector<Variable> &list);
   void attributes();
-  void body();
   void block();
+  void closeBlock(size_t firstStatement, size_t firstVariable, const std::set<std::string> &labels);
   void directive(std::string_view name);
   void registers();
   void statement();
@@ -54,6 +55,8 @@ private:
   ModuleText module;
   FunctionText *current = nullptr;
   std::vector<Names> scopes;
+  std::set<std::string> blockLabels; ///< of the innermost block
+  uint32_t blocksClosed = 0;
 };
 
 ModuleText Parser::run() {
@@ -96,6 +99,12 @@ void Parser::header() {
   module.target = in.expectWord("target");
   while (in.takeMark(','))
     in.expectWord("target's option");
+  size_t digits = module.target.find_first_of("0123456789");
+  if (module.target.rfind("sm_", 0) != 0 || digits != 3)
+    failText(line, "target '" + module.target + "' does not exist");
+  size_t end = module.target.find_first_not_of("0123456789", digits);
+  module.sm = static_cast<uint32_t>(std::stoul(module.target.substr(digits, 4)));
+  module.suffix = end == std::string::npos ? "" : module.target.substr(end);
   if (in.takeWord(".address_size") && in.expectInteger("size of an address") != 64)
     failText(line, "only 64-bit addresses are emulated");
 }
@@ -314,7 +323,8 @@ void Parser::function(bool isEntry, bool isExtern) {
   attributes();
   if (!in.takeMark(';')) {
     made.hasBody = true;
-    body();
+    in.expectMark('{');
+    block();
   } else if (!isExtern && isEntry) {
     failText(made.line, "entry '" + made.name + "' has no body");
   }
@@ -331,14 +341,52 @@ void Parser::function(bool isEntry, bool isExtern) {
   module.functions.push_back(std::move(made));
 }
 
-void Parser::body() {
-  in.expectMark('{');
-  block();
+/// Names of labels and variables hold in their block only: gives those of a block that ends a name of their own.
+void Parser::closeBlock(size_t firstStatement, size_t firstVariable, const std::set<std::string> &labels) {
+  std::set<std::string> names = labels;
+  for (size_t i = firstVariable; i < current->variables.size(); ++i)
+    if (current->variables[i].space != Space::Shared)
+      names.insert(current->variables[i].name);
+  if (names.empty())
+    return;
+  std::string suffix = "@" + std::to_string(++blocksClosed);
+  auto rename = [&](auto &self, Operand &operand) -> void {
+    if (names.count(operand.name))
+      operand.name += suffix;
+    for (Operand &part : operand.parts)
+      self(self, part);
+  };
+  for (size_t i = firstStatement; i < current->statements.size(); ++i) {
+    for (Operand &operand : current->statements[i].operands)
+      rename(rename, operand);
+    for (Operand &operand : current->statements[i].results)
+      rename(rename, operand);
+  }
+  for (size_t i = firstVariable; i < current->variables.size(); ++i)
+    if (names.count(current->variables[i].name))
+      current->variables[i].name += suffix;
+  for (auto &[name, list] : current->targetLists)
+    for (std::string &label : list)
+      if (labels.count(label))
+        label += suffix;
+  for (const std::string &label : labels) {
+    if (auto found = current->labels.extract(label)) {
+      found.key() += suffix;
+      current->labels.insert(std::move(found));
+    }
+    if (auto found = current->targetLists.extract(label)) {
+      found.key() += suffix;
+      current->targetLists.insert(std::move(found));
+    }
+  }
 }
 
 /// What stands between braces; the opening one is taken.
 void Parser::block() {
   scopes.emplace_back();
+  std::set<std::string> outerLabels;
+  std::swap(outerLabels, blockLabels);
+  size_t firstStatement = current->statements.size(), firstVariable = current->variables.size();
   while (!in.takeMark('}')) {
     if (in.peek().kind == Token::End)
       failText(in.peek().line, "function has no end");
@@ -350,6 +398,9 @@ void Parser::block() {
       statement();
   }
   scopes.pop_back();
+  if (!scopes.empty())
+    closeBlock(firstStatement, firstVariable, blockLabels);
+  std::swap(outerLabels, blockLabels);
 }
 
 void Parser::registers() {
@@ -566,6 +617,7 @@ void Parser::statement() {
   } else if (in.peek().kind == Token::Mark && in.peek().mark == ':') {
     in.take();
     std::string label(first.text);
+    blockLabels.insert(label);
     if (in.takeWord(".branchtargets"))
       return targets(label);
     if (in.peek().kind == Token::Word && in.peek().text == ".callprototype")

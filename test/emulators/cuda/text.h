@@ -79,6 +79,8 @@ struct FunctionText {
 struct ModuleText {
   uint32_t major = 0, minor = 0;
   std::string target;  ///< "sm_90a"
+  uint32_t sm = 0;     ///< 90
+  std::string suffix;  ///< "a": for that GPU only; "f": for its family
   std::vector<Variable> variables;
   std::vector<FunctionText> functions;
 };

@@ -149,6 +149,7 @@ template <typename T> static void reduce(Warp &w, const Instruction &i) {
 }
 
 static void decodeReduce(Decoder &d, const Statement &s, Modifiers &m) {
+  d.require(80, 70);
   int what = m.takeOneOf({"add", "min", "max", "and", "or", "xor"});
   if (!m.take("sync") || what < 0)
     d.fail("lacks '.sync' or an operation");
@@ -199,6 +200,7 @@ static void elect(Warp &w, const Instruction &i) {
   setPredicate(w, i.b, 1u << leader);
 }
 static void decodeElect(Decoder &d, const Statement &s, Modifiers &m) {
+  d.require(90, 80);
   if (!m.take("sync"))
     d.fail("exists with '.sync' only");
   d.expectOperands(2);

@@ -91,8 +91,8 @@ template <typename T> struct Buffer {
 
 /// A module out of PTX without its first lines, and its kernel `k`.
 struct Program {
-  explicit Program(const std::string &body, const char *target = "sm_80") {
-    std::string text = std::string(".version 8.3\n.target ") + target + "\n.address_size 64\n" + body;
+  explicit Program(const std::string &body, const char *target = "sm_90") {
+    std::string text = std::string(".version 8.4\n.target ") + target + "\n.address_size 64\n" + body;
     status = cuModuleLoadData(&module, text.c_str());
     if (status == 0)
       status = cuModuleGetFunction(&kernel, module, "k");

@@ -137,8 +137,8 @@ TEST(captures_are_spoiled_by_what_cannot_be_recorded) {
 }
 
 TEST(accesses_outside_of_memory_are_errors_that_stay) {
-  for (const char *body : {"st.global.u32 [%o+4], 1;\n", "ld.global.u32 %r1, [%a0+-4];\n", "ld.global.u32 %r1, [0];\n",
-                           "atom.global.add.u32 %r1, [%o+400], 1;\n", "ld.shared.u32 %r1, [0];\n", "ld.shared.u32 %r1, [2000];\n"}) {
+  for (const char *body : {"st.global.u32 [%o+4], 1;\n", "ld.global.u32 %r1, [%a0+-4];\n", "mov.u64 %rd1, 0;\nld.global.u32 %r1, [%rd1];\n",
+                           "atom.global.add.u32 %r1, [%o+400], 1;\n", "mov.u32 %r1, 0;\nld.shared.u32 %r1, [%r1];\n", "mov.u32 %r1, 2000;\nld.shared.u32 %r1, [%r1];\n"}) {
     beginTest();
     Program program(kernel(1, body));
     Buffer<uint32_t> buffer(Words(32, 0));
@@ -204,6 +204,10 @@ TEST(ptx_that_cannot_be_run_is_refused) {
   CHECK_CONTAINS(log, "has 64 bits, not 32");
   log = loadError(".version 8.0\n.target sm_80\n.address_size 64\n" + kernel(1, "bra NOWHERE;\n"), status);
   CHECK_CONTAINS(log, "NOWHERE");
+  log = loadError(".version 8.0\n.target sm_75\n.address_size 64\n" + kernel(1, "redux.sync.add.u32 %r1, %t, -1;\n"), status);
+  CHECK_CONTAINS(log, "needs target sm_80, not sm_75");
+  log = loadError(".version 6.3\n.target sm_80\n.address_size 64\n" + kernel(1, "redux.sync.add.u32 %r1, %t, -1;\n"), status);
+  CHECK_CONTAINS(log, "needs PTX version 7.0");
   loadError(".version 8.0\n.target sm_100\n.address_size 64\n", status);
   CHECK_EQ(status, 218);
   loadError(".version 8.0\n.target sm_80a\n.address_size 64\n", status);

@@ -281,5 +281,5 @@ TEST(integer_arithmetic_and_bits) {
         [](U x) { return S(x) < 6 ? x > 0 ? 1u : 2u : 0u; });
   check("cvt.u64.u32 %rd1, %r1;\nshl.b64 %rd2, %rd1, 32;\nor.b64 %rd3, %rd2, 77;\nmov.b64 {_, %r2}, %rd3;", [](U x) { return x; });
   check("add.cc.u32 %r3, %r1, 0xffffffff;\naddc.u32 %r2, 10, 20;", [](U x) { return x ? 31 : 30; });
-  check("min.s16x2 %r2, %r1, 0x00000000;", [](U x) { return (x & 0x8000 ? x & 0xffff : 0) | (x & 0x80000000 ? x & 0xffff0000 : 0); });
+  check("mov.b32 %r3, 0;\nmin.s16x2 %r2, %r1, %r3;", [](U x) { return (x & 0x8000 ? x & 0xffff : 0) | (x & 0x80000000 ? x & 0xffff0000 : 0); });
 }

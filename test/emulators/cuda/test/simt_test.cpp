@@ -74,7 +74,7 @@ DONE:
   ret;
 })";
   Words got = runWords("{ .param .b32 a; .param .b32 r;\nand.b32 %r1, %t, 7;\nst.param.b32 [a], %r1;\nmov.u32 %r2, 77;\n"
-                       "setp.ne.u32 %p3, %r1, 4;\n@%p3 call (r), factorial, (a);\n@%p3 ld.param.b32 %r2, [r]; }\n"
+                       "setp.ne.u32 %p3, %r1, 4;\n@%p3 call (r), factorial, (a);\nld.param.b32 %r3, [r]; }\n@%p3 mov.u32 %r2, %r3;\n"
                        "st.global.u32 [%o], %r2;\n",
                        1, 40, 40, factorial);
   for (uint32_t i = 0; i < 40; ++i) {
@@ -181,6 +181,17 @@ TEST(shuffles) {
   check(shuffled("idx", 2, segments | 31), [](int i) { return i / 8 * 8 + 2; });
   check(shuffled("up", 1, segments), [](int i) { return i % 8 >= 1 ? i - 1 : -1; });
   check(shuffled("down", 1, segments | 7), [](int i) { return i % 8 < 7 ? i + 1 : -1; });
+}
+
+TEST(names_hold_in_their_block) {
+  std::string block = "{ .reg .u32 %x; .param .b32 a; .param .b32 r;\nmov.u32 %x, 5;\nst.param.b32 [a], %t;\ncall.uni (r), same, (a);\n"
+                      "ld.param.b32 %r3, [r];\nadd.u32 %r1, %r1, %r3;\nL:\nadd.u32 %r1, %r1, 1;\nsub.u32 %x, %x, 1;\n"
+                      "setp.ne.u32 %p1, %x, 0;\n@%p1 bra L;\n}\n";
+  Words got = runWords("mov.u32 %r1, 0;\n" + block + block + "{ .param .b64 a;\nst.param.b64 [a], %a0; }\nst.global.u32 [%o], %r1;\n", 1, 32, 32,
+                       ".func (.param .b32 out) same(.param .b32 in)\n{\n.reg .b32 %r<2>;\nld.param.b32 %r1, [in];\n"
+                       "st.param.b32 [out], %r1;\nret;\n}\n");
+  for (uint32_t i = 0; i < 32; ++i)
+    CHECK_EQ(got[i], 10 + 2 * i);
 }
 
 TEST(votes_matches_and_reductions) {
