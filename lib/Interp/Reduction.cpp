@@ -28,7 +28,9 @@ using graph::ReduceKind;
 template <typename T> static T identityOf(ReduceKind kind, Type elementType) {
   if constexpr (std::is_same_v<T, double>) {
     double infinity = std::numeric_limits<double>::infinity();
-    return kind == ReduceKind::Prod ? 1 : kind == ReduceKind::Max ? -infinity : kind == ReduceKind::Min ? infinity : 0;
+    if (kind == ReduceKind::Max || kind == ReduceKind::LogSumExp)
+      return -infinity;
+    return kind == ReduceKind::Prod ? 1 : kind == ReduceKind::Min ? infinity : 0;
   } else if constexpr (std::is_same_v<T, int64_t>) {
     unsigned width = intWidth(elementType);
     int64_t least = width == 1 ? 0 : wrapInt(int64_t(1) << (width - 1), width);
@@ -65,14 +67,21 @@ template <typename T> static T combine(ReduceKind kind, T a, T b) {
       return x | y;
     case ReduceKind::All:
       return x & y;
+    case ReduceKind::LogSumExp: // of floats alone
+      return 0;
     }
   }
   if (kind == ReduceKind::Sum)
     return a + b;
   if (kind == ReduceKind::Prod)
     return a * b;
-  if constexpr (std::is_same_v<T, double>)
+  if constexpr (std::is_same_v<T, double>) {
+    if (kind == ReduceKind::LogSumExp) {
+      double high = maxOf(a, b);
+      return std::isfinite(high) ? high + std::log1p(std::exp(minOf(a, b) - high)) : high;
+    }
     return kind == ReduceKind::Max ? maxOf(a, b) : minOf(a, b);
+  }
   return a;
 }
 
@@ -80,7 +89,9 @@ template <typename T> static T combine(ReduceKind kind, T a, T b) {
 static LogicalResult checkKind(Operation *op, ReduceKind kind, const Tensor &input) {
   bool isOrder = kind == ReduceKind::Max || kind == ReduceKind::Min;
   bool isLogical = kind == ReduceKind::Any || kind == ReduceKind::All;
-  if ((isOrder && input.form() == Form::Complex) || (isLogical && input.form() != Form::Int))
+  bool isLogarithm = kind == ReduceKind::LogSumExp;
+  if ((isOrder && input.form() == Form::Complex) || (isLogical && input.form() != Form::Int) ||
+      (isLogarithm && input.form() != Form::Float))
     return op->emitOpError() << "kind " << graph::stringifyReduceKind(kind) << " does not work on "
                              << input.elementType;
   return success();
@@ -205,12 +216,21 @@ static Results evaluateCumulate(graph::CumulateOp op, Frame &frame) {
   if (failed(checkKind(op, kind, input)))
     return failure();
   Tensor result = input.clone();
+  int64_t dim = op.getDim(), size = input.shape[dim], block = op.getBlock().value_or(size);
+  const Tensor *carries = op.getCarries() ? &frame.get(op.getCarries()) : nullptr;
+  if (size == 0)
+    return SmallVector<Tensor, 2>{result};
   result.visitMut([&](auto &values) {
     using T = typename std::decay_t<decltype(values)>::value_type;
-    forEachLine(input, op.getDim(), [&](int64_t offset, int64_t stride) {
-      for (int64_t i = 1; i < input.shape[op.getDim()]; ++i) {
+    forEachLine(input, dim, [&](int64_t offset, int64_t stride) {
+      // The same line of the carries: its outer part is `stride * size` elements long here, `stride * whole blocks` there.
+      int64_t carried = offset / (stride * size) * (stride * (size / block)) + offset % stride;
+      for (int64_t i = 0; i < size; ++i) {
         T &value = values[offset + i * stride];
-        value = combine<T>(kind, values[offset + (i - 1) * stride], value);
+        if (i % block != 0)
+          value = combine<T>(kind, values[offset + (i - 1) * stride], value);
+        else if (i > 0)
+          value = combine<T>(kind, carries->as<T>()[carried + (i / block - 1) * stride], value);
       }
     });
   });

@@ -72,6 +72,7 @@ void tenon::buildGraphPipeline(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(graph::createDecomposeContractsPass()); // what kernels for products do not take
+  pm.addPass(graph::createSplitScansPass());         // so that several threads share a line
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createSymbolDCEPass());                 // weights that freezing has made superfluous
 }

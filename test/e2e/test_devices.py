@@ -55,6 +55,11 @@ class Types(nn.Module):
                 x.to(torch.int8), torch.where(b, x[0, :5].sum(), 1.5), b.all(), x.isnan().any(1))
 
 
+class Running(nn.Module):
+    def forward(self, x, i):
+        return x.cumsum(1), x.T.cummax(0).values, x.logcumsumexp(1), i.cumsum(0)
+
+
 class Fallback(nn.Module):
     """Sorts, scatters and found positions run on the CPU, between what the device does."""
 
@@ -161,6 +166,9 @@ class Suite:
     def test_attention(self):
         q, k, v = torch.randn(2, 4, 70, 24), torch.randn(2, 2, 70, 24), torch.randn(2, 2, 70, 72)
         self.check(Attention(), (q, k, v, torch.rand(70, 70) > 0.3))
+
+    def test_running_sums(self):
+        self.check(Running(), (torch.randn(2, 3000), torch.arange(3000)))
 
     def test_recurrent(self):
         self.check(nn.LSTM(12, 20, 2, batch_first=True), (torch.randn(2, 6, 12),))

@@ -56,6 +56,15 @@ MODELS = {
           y = If (c) <then_branch = t () => (float[3,4] a) { a = Relu(x) },
                       else_branch = e () => (float[3,4] b) { two = Constant<value_float: float = 2.0>()  b = Mul(x, two) }>
         }""", [(np.array(True), floats(3, 4)), (np.array(False), floats(3, 4))]),
+    "running_sums": ("""
+        agraph (float[2,3000] x, double[2,3000] d) => (float[2,3000] a, float[2,3000] b, double[2,3000] c, float[2,3000] e) {
+          one = Constant<value_int: int = 1>()
+          a = CumSum<exclusive: int = 1>(x, one)
+          b = CumSum<reverse: int = 1>(x, one)
+          c = CumSum<exclusive: int = 1, reverse: int = 1>(d, one)
+          zero = Constant<value_int: int = 0>()
+          e = CumSum<reverse: int = 1>(x, zero)
+        }""", [(floats(2, 3000), floats(2, 3000).astype(np.float64))]),
     "if_of_sizes": ("""
         agraph (float[N,4] x) => (float[M] y) {
           s = Shape<start: int = 1>(x)

@@ -53,8 +53,7 @@ Value Generator::changed(Value x, double step) {
   }
   case 4: { // the mean of a running sum
     double count = static_cast<double>(std::max<int64_t>(1, elements({dims[along]})));
-    Value sums = graph::CumulateOp::create(b, loc, type, graph::ReduceKindAttr::get(context, graph::ReduceKind::Sum), x,
-                                           b.getI64IntegerAttr(along));
+    Value sums = graph::CumulateOp::create(b, loc, graph::ReduceKind::Sum, x, along);
     return map(dims, element, sums, identity(rank), [&](OpBuilder &bb, ValueRange v) -> Value {
       return arith::MulFOp::create(bb, loc, v[0], number(bb, element, 1 / count));
     });

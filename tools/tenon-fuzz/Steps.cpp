@@ -61,16 +61,28 @@ void Generator::cumulate() {
   using graph::ReduceKind;
   int64_t along = below(x.rank());
   static constexpr ReduceKind kinds[] = {ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min,
-                                         ReduceKind::Prod};
-  ReduceKind kind = kinds[below(5)];
-  if (kind == ReduceKind::Prod && (!x.isFloat() || x.bound > 1))
+                                         ReduceKind::Prod, ReduceKind::LogSumExp};
+  ReduceKind kind = kinds[below(6)];
+  if ((kind == ReduceKind::Prod && (!x.isFloat() || x.bound > 1)) || (kind == ReduceKind::LogSumExp && !x.isFloat()))
     kind = ReduceKind::Sum;
   bool isExact = kind == ReduceKind::Max || kind == ReduceKind::Min || !x.isFloat();
-  Item result{graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context, kind), x.value,
-                                        b.getI64IntegerAttr(along)),
-              x.isExact && isExact, x.bound};
+  auto op = graph::CumulateOp::create(b, loc, kind, x.value, along);
+  Item result{op, x.isExact && isExact, x.bound};
+  if (std::optional<int64_t> n = fixed(x.dims()[along]); n && *n > 1 && chance(30)) {
+    // In blocks, each with any carry: some of the elements.
+    int64_t block = 1 + below(*n);
+    Dims dims = x.dims();
+    dims[along] = constant(*n / block);
+    op.setBlock(block);
+    op.getCarriesMutable().assign(graph::SliceOp::create(b, loc, typeOf(dims, x.element()), x.value,
+                                                         graph::DimsAttr::get(context, Dims(x.rank(), constant(0))),
+                                                         SmallVector<int64_t>(x.rank(), 1)));
+    op->moveAfter(op.getCarries().getDefiningOp());
+  }
   if (kind == ReduceKind::Sum)
     result.bound *= static_cast<double>(elements({x.dims()[along]}));
+  if (kind == ReduceKind::LogSumExp)
+    result.bound += 8; // more than the logarithm of how many there are
   items.push_back(kind == ReduceKind::Sum && x.isFloat() ? scaled(result, 0.125) : result);
 }
 

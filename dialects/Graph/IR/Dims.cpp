@@ -56,6 +56,14 @@ AffineExpr product(ArrayRef<AffineExpr> dims, MLIRContext *context) {
   return normalize(result);
 }
 
+Dims squeezed(ArrayRef<AffineExpr> dims) {
+  Dims result;
+  for (AffineExpr dim : dims)
+    if (asConstant(dim) != 1)
+      result.push_back(dim);
+  return result;
+}
+
 AffineExpr numElements(Type type) { return product(getDims(type), type.getContext()); }
 
 namespace {

@@ -22,6 +22,8 @@ mlir::RankedTensorType withElementType(mlir::Type type, mlir::Type elementType);
 /// Product of the sizes.
 mlir::AffineExpr numElements(mlir::Type type);
 mlir::AffineExpr product(llvm::ArrayRef<mlir::AffineExpr> dims, mlir::MLIRContext *context);
+/// The sizes without those that are 1.
+Dims squeezed(llvm::ArrayRef<mlir::AffineExpr> dims);
 /// The value when `expr` is a constant.
 std::optional<int64_t> asConstant(mlir::AffineExpr expr);
 /// Brings an expression over symbols to its normal form (sums of products, constant last).

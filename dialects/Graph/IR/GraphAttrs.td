@@ -58,7 +58,8 @@ def Graph_WeightSourceAttr : Graph_Attr<"WeightSource", "source"> {
 def Graph_ReduceKind : I32EnumAttr<"ReduceKind", "how elements combine", [
     I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Prod", 1, "prod">,
     I32EnumAttrCase<"Max", 2, "max">, I32EnumAttrCase<"Min", 3, "min">,
-    I32EnumAttrCase<"Any", 4, "any">, I32EnumAttrCase<"All", 5, "all">]> {
+    I32EnumAttrCase<"Any", 4, "any">, I32EnumAttrCase<"All", 5, "all">,
+    I32EnumAttrCase<"LogSumExp", 6, "logsumexp">]> {
   let cppNamespace = "::tenon::graph";
   let genSpecializedAttr = 0;
 }

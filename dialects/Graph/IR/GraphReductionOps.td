@@ -7,13 +7,13 @@ def Graph_ReduceOp : Graph_PureOp<"reduce"> {
   let summary = "Combines all elements along some dimensions, which disappear.";
   let description = [{
     An empty reduction gives the kind's identity. max and min of floats propagate NaN.
-    Integer max and min are signed; any and all take and give i1.
+    Integer max and min are signed; any and all take and give i1. logsumexp adds what its elements are logarithms of.
     ```mlir
     %1 = graph.reduce sum %0 dims [1] : tensor<2x3xf32> -> tensor<2xf32>
     ```
     Constraints:
     * (C1) `dims` are distinct dimensions of the input in rising order; the result keeps the others.
-    * (C2) same element type; any and all on i1.
+    * (C2) same element type; any and all on i1, logsumexp on floats.
   }];
   let arguments = (ins Graph_ReduceKindAttr:$kind, AnyRankedTensor:$input, DenseI64ArrayAttr:$dims);
   let results = (outs AnyRankedTensor:$result);
@@ -57,18 +57,29 @@ def Graph_ReduceWindowOp : Graph_PureOp<"reduce_window"> {
 }
 
 def Graph_CumulateOp : Graph_PureOp<"cumulate", [AllTypesMatch<["input", "result"]>]> {
-  let summary = "Running combination along one dimension: cumsum, cumprod, cummax, cummin.";
+  let summary = "Running combination along one dimension: cumsum, cumprod, cummax, cummin, logcumsumexp.";
   let description = [{
     `result[k] = input[0] ∘ … ∘ input[k]`.
+
+    With blocks, a line falls into blocks of `block` elements, which are independent: `result[k] = carries[b - 1] ∘ input[first
+    of block b] ∘ … ∘ input[k]` where `b = k floordiv block`; block 0 has no carry. `carries` has an entry for each whole block.
     ```mlir
     %1 = graph.cumulate sum %0 dim 1 : tensor<2x3xf32>
+    %2 = graph.cumulate sum %0 dim 1 block 2 carries %c : tensor<2x3xf32>, tensor<2x1xf32>
     ```
     Constraints:
-    * (C1) `dim` is a dimension of the input.
+    * (C1) `dim` is a dimension of the input; the kind fits the element type as in `graph.reduce`.
+    * (C2) `block` is positive; it and `carries` come together. `carries` has the input's sizes but for `dim`, where it has the
+      number of whole blocks, and its element type, or f32 where that is f16 or bf16.
   }];
-  let arguments = (ins Graph_ReduceKindAttr:$kind, AnyRankedTensor:$input, I64Attr:$dim);
+  let arguments = (ins Graph_ReduceKindAttr:$kind, AnyRankedTensor:$input, I64Attr:$dim, OptionalAttr<I64Attr>:$block,
+                       Optional<AnyRankedTensor>:$carries);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "custom<BareReduceKind>($kind) $input `dim` $dim attr-dict `:` type($input)";
+  let builders = [OpBuilder<(ins "ReduceKind":$kind, "::mlir::Value":$input, "int64_t":$dim), [{
+    build($_builder, $_state, input.getType(), ReduceKindAttr::get($_builder.getContext(), kind), input,
+          $_builder.getI64IntegerAttr(dim), ::mlir::IntegerAttr(), ::mlir::Value());
+  }]>];
+  let assemblyFormat = "custom<BareReduceKind>($kind) $input `dim` $dim (`block` $block^ `carries` $carries)? attr-dict `:` type($input) (`,` type($carries)^)?";
   let hasVerifier = 1;
 }
 

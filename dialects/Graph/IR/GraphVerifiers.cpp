@@ -380,13 +380,21 @@ static Dims without(ArrayRef<AffineExpr> dims, ArrayRef<int64_t> removed) {
   return result;
 }
 
+static LogicalResult checkKindFits(Operation *op, ReduceKind kind, Type element) {
+  bool isLogical = kind == ReduceKind::Any || kind == ReduceKind::All;
+  if (isLogical && !element.isInteger(1))
+    return op->emitOpError() << stringifyReduceKind(kind) << " needs i1, not " << element;
+  if (kind == ReduceKind::LogSumExp && !isa<FloatType>(element))
+    return op->emitOpError() << stringifyReduceKind(kind) << " needs floats, not " << element;
+  return success();
+}
+
 LogicalResult ReduceOp::verify() {
   if (failed(checkSizesAreKnown(*this)) || failed(checkSameElementType(*this, getInput(), getResult())) || // (C2)
       failed(checkDistinctDims(*this, getDims(), rankOf(getInput()), /*rising=*/true)))                     // (C1)
     return failure();
-  bool isLogical = getKind() == ReduceKind::Any || getKind() == ReduceKind::All;
-  if (isLogical && !elementType(getInput()).isInteger(1))
-    return emitOpError() << stringifyReduceKind(getKind()) << " needs i1, not " << elementType(getInput());
+  if (failed(checkKindFits(*this, getKind(), elementType(getInput()))))
+    return failure();
   return checkDims(*this, getResult(), without(graph::getDims(getInput().getType()), getDims()));
 }
 
@@ -417,14 +425,31 @@ LogicalResult ReduceWindowOp::verify() {
   for (int64_t v : getLow())
     if (v < 0)
       return emitOpError("low must not be negative");
-  if (getKind() == ReduceKind::Any || getKind() == ReduceKind::All) // (C2)
+  if (getKind() > ReduceKind::Min) // (C2)
     return emitOpError("kind must be sum, prod, max or min");
   return success();
 }
 
 LogicalResult CumulateOp::verify() {
-  return failure(failed(checkSizesAreKnown(*this)) ||
-                 failed(checkDistinctDims(*this, static_cast<int64_t>(getDim()), rankOf(getInput()), true))); // (C1)
+  if (failed(checkSizesAreKnown(*this)) ||
+      failed(checkDistinctDims(*this, static_cast<int64_t>(getDim()), rankOf(getInput()), true)) || // (C1)
+      failed(checkKindFits(*this, getKind(), elementType(getInput()))))
+    return failure();
+  if (getBlock().has_value() != static_cast<bool>(getCarries())) // (C2)
+    return emitOpError("has only one of a block's size and carries");
+  if (!getBlock())
+    return success();
+  int64_t block = *getBlock();
+  if (block < 1)
+    return emitOpError() << "block must be positive, not " << block;
+  Type element = elementType(getInput()), carried = elementType(getCarries());
+  if (carried != element && !((element.isF16() || element.isBF16()) && carried.isF32()))
+    return emitOpError() << "carries of " << carried << " do not fit elements of " << element;
+  Dims dims = graph::getDims(getInput().getType());
+  dims[getDim()] = normalize(dims[getDim()].floorDiv(block));
+  if (graph::getDims(getCarries().getType()) != dims)
+    return emitOpError("needs a carry for each whole block of each line");
+  return success();
 }
 
 LogicalResult SortOp::verify() {

@@ -68,6 +68,33 @@ def SplitComplexPass : Pass<"tenon-graph-split-complex", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tenon::graph::GraphDialect", "::mlir::complex::ComplexDialect"];
 }
 
+def SplitScansPass : Pass<"tenon-graph-split-scans"> {
+  let summary = "Cuts long lines of running combinations into blocks.";
+  let description = [{
+    Why: along one line each element needs the one before it, so that a long line would be one thread's work. The blocks'
+    totals are reductions, their running combination is short, and with it blocks are independent: about twice the arithmetic,
+    for any number of threads. Where blocks lie depends on the line's length alone, so that a line's bits do not depend on
+    how many others there are.
+
+    Products of floats are left alone: a block's product can overflow where the running one stays zero.
+
+    Requires: any graph-level IR.
+    Guarantees: a `graph.cumulate` along more than 1024 elements, or along a size that may be larger, has blocks; of the
+    latter's totals nothing is known.
+
+    ```mlir
+    %1 = graph.cumulate sum %0 dim 0 : tensor<5000xf32>
+    // becomes
+    %whole = graph.slice %0 offsets #graph.dims<[0]> strides [1] : tensor<5000xf32> -> tensor<4096xf32>
+    %blocks = graph.reshape %whole : tensor<4096xf32> -> tensor<4x1024xf32>
+    %totals = graph.reduce sum %blocks dims [1] : tensor<4x1024xf32> -> tensor<4xf32>
+    %carries = graph.cumulate sum %totals dim 0 : tensor<4xf32>
+    %1 = graph.cumulate sum %0 dim 0 block 1024 carries %carries : tensor<5000xf32>, tensor<4xf32>
+    ```
+  }];
+  let dependentDialects = ["::tenon::graph::GraphDialect"];
+}
+
 def RaiseAttentionPass : Pass<"tenon-graph-raise-attention"> {
   let summary = "Recognises attention that an exporter took apart.";
   let description = [{

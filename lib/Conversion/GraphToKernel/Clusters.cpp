@@ -185,14 +185,6 @@ void Clustering::growEpilogues() {
 // Rows: reductions over the same dimensions, with the maps between them
 //===----------------------------------------------------------------------===//
 
-static Dims squeezed(ArrayRef<AffineExpr> sizes) {
-  Dims result;
-  for (AffineExpr size : sizes)
-    if (asConstant(size) != 1)
-      result.push_back(size);
-  return result;
-}
-
 bool Clustering::fitsRows(Cluster *rows, Operation *op) {
   auto first = cast<ReduceOp>(rows->root);
   Dims full = getDims(first.getInput().getType());

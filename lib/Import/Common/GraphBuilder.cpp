@@ -491,9 +491,7 @@ std::pair<Tensor, Tensor> GraphBuilder::sort(Tensor x, int64_t dim, bool descend
 Tensor GraphBuilder::cumulate(graph::ReduceKind kind, Tensor x, int64_t dim) {
   if (!x || x.rank() == 0)
     return x;
-  return {graph::CumulateOp::create(b, loc, x.type(), graph::ReduceKindAttr::get(context(), kind), x.value,
-                                    b.getI64IntegerAttr(dim)),
-          x.dtype};
+  return {graph::CumulateOp::create(b, loc, kind, x.value, dim), x.dtype};
 }
 
 Tensor GraphBuilder::contract(Tensor l, StringRef lSpec, Tensor r, StringRef rSpec, StringRef resultSpec) {

@@ -109,33 +109,15 @@ static Convert runningExtremum(ReduceKind kind) {
   };
 }
 
-/// log of the running sum of exponentials: pairs, then pairs of pairs, …, each shifted by its larger one.
+/// Logarithm of the running sum of exponentials.
 static LogicalResult convertLogCumSumExp(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
-  int64_t dim = op.dim("dim", x.rank());
-  if (x.rank() == 0 || graph::asConstant(x.dim(dim)) == 0)
-    return op.finish(x);
-  std::optional<int64_t> n = graph::asConstant(x.dim(dim));
-  if (!n || isComplex(x.dtype))
-    return op.unsupported(n ? "on complex numbers" : "along a symbolic size");
-  ScalarType type = computeType(x.dtype);
-  Tensor y = op.convert(x, type);
-  Dims none(x.rank(), op.constant(0));
-  for (int64_t distance = 1; distance < *n && y; distance *= 2) {
-    Dims low = none;
-    low[dim] = op.constant(distance);
-    Tensor before = op.pad(op.slice(y, dim, op.constant(0), op.constant(*n - distance)), low, none,
-                           -std::numeric_limits<double>::infinity());
-    y = op.map(type, type, {y, before}, [](Scalars &s, ValueRange v) {
-      Value high = s.max(v[0], v[1]), low = s.min(v[0], v[1]);
-      Value sum = s.add(high, s.make<math::Log1pOp>(s.make<math::ExpOp>(s.sub(low, high))));
-      Value infinite = s.compare(Compare::Eq, s.abs(high), s.number(std::numeric_limits<double>::infinity()));
-      return s.select(infinite, high, sum);
-    });
-  }
-  return op.finish(op.convert(y, x.dtype));
+  if (isComplex(x.dtype))
+    return op.unsupported("on complex numbers");
+  Tensor sums = op.cumulate(ReduceKind::LogSumExp, op.convert(x, computeType(x.dtype)), op.dim("dim", x.rank()));
+  return op.finish(op.convert(sums, x.dtype));
 }
 
 //===----------------------------------------------------------------------===//

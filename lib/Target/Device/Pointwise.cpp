@@ -113,15 +113,34 @@ struct Lines {
 };
 } // namespace
 
+/// A thread has a block of a line.
 LogicalResult device::emitCumulate(Emitter &e, CumulateOp root) {
   Lines lines(getDims(root.getType()), root.getDim());
   Type element = getElementTypeOrSelf(root.getType()), accumulator = kernels::accumulatorFor(element);
   MLIRContext *context = root.getContext();
+  AffineExpr block = lines.length;
+  Dims units = lines.kept;
+  if (root.getBlock()) {
+    block = getAffineConstantExpr(*root.getBlock(), context);
+    units.push_back(normalize(lines.length.ceilDiv(block)));
+  }
   LogicalResult status = success();
-  forEachThread(e, product(lines.kept, context), numElements(root.getType()) * 2, [&](Value flat) {
-    SmallVector<Value> place = kernels::delinearize(e, flat, lines.kept);
-    Value start = e.constant(e.identity(root.getKind(), accumulator));
-    e.loop(e.i64(0), e.size(lines.length), e.i64(1), ValueRange{start}, [&](Value position, ValueRange carried) {
+  forEachThread(e, product(units, context), numElements(root.getType()) * 2, [&](Value flat) {
+    SmallVector<Value> place = kernels::delinearize(e, flat, units);
+    Value number = root.getBlock() ? place.pop_back_val() : e.i64(0);
+    Value begin = e.mul(number, e.size(block)), end = e.min(e.add(begin, e.size(block)), e.size(lines.length));
+    SmallVector<Value> start{e.constant(e.identity(root.getKind(), accumulator))};
+    if (root.getCarries())
+      start = e.loop(e.i64(0), e.min(number, e.i64(1)), e.i64(1), start, [&](Value, ValueRange carried) {
+        Evaluator ev(e, 1);
+        Point line = kernels::bindPoint(ev, place, lines.kept);
+        AffineExpr before = ev.bind(e.sub(number, e.i64(1)), getDim(root.getCarries().getType(), root.getDim()));
+        Value carry = ev.at(root.getCarries(), lines.at(line, before));
+        if (!carry)
+          status = failure();
+        return SmallVector<Value>{carry ? kernels::toAccumulator(e, carry, accumulator) : carried[0]};
+      });
+    e.loop(begin, end, e.i64(1), start, [&](Value position, ValueRange carried) {
       Evaluator ev(e, 1);
       Point line = kernels::bindPoint(ev, place, lines.kept);
       Point point = lines.at(line, ev.bind(position, lines.length));

@@ -357,6 +357,15 @@ Value Emitter::combine(graph::ReduceKind kind, Value x, Value y) {
     return arith::OrIOp::create(b, loc, x, y);
   case graph::ReduceKind::All:
     return arith::AndIOp::create(b, loc, x, y);
+  case graph::ReduceKind::LogSumExp: {
+    // The larger one is taken out, so that nothing overflows; where it is infinite, or no number, it is the result.
+    Value high = combine(graph::ReduceKind::Max, x, y), low = combine(graph::ReduceKind::Min, x, y);
+    Value ratio = math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, low, high).getResult());
+    Value sum = arith::AddFOp::create(b, loc, high, math::Log1pOp::create(b, loc, ratio).getResult());
+    Value difference = arith::SubFOp::create(b, loc, high, high);
+    Value isFinite = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ORD, difference, difference);
+    return select(isFinite, sum, high);
+  }
   }
   llvm_unreachable("every kind is handled");
 }
@@ -373,7 +382,7 @@ TypedAttr Emitter::identity(graph::ReduceKind kind, Type element) {
   default:
     break;
   }
-  bool isMax = kind == graph::ReduceKind::Max;
+  bool isMax = kind == graph::ReduceKind::Max || kind == graph::ReduceKind::LogSumExp;
   if (isFloat)
     return b.getFloatAttr(element, APFloat::getInf(cast<FloatType>(element).getFloatSemantics(), /*Negative=*/isMax));
   unsigned bits = element.getIntOrFloatBitWidth();

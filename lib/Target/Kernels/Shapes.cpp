@@ -21,15 +21,6 @@ FailureOr<KernelKind> KernelKind::find(kernel::FuncOp kernel) {
   return kind;
 }
 
-/// Sizes without those that are 1.
-static Dims squeezed(ArrayRef<AffineExpr> sizes) {
-  Dims result;
-  for (AffineExpr size : sizes)
-    if (asConstant(size) != 1)
-      result.push_back(size);
-  return result;
-}
-
 FailureOr<RowsShape> RowsShape::analyze(kernel::FuncOp kernel) {
   RowsShape shape;
   kernel.walk([&](ReduceOp op) { shape.reductions.push_back(op); });

@@ -252,6 +252,24 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
   return entry;
 }
 
+/// Upstream's conversion writes a loop's results at the end of each turn, so that a loop without turns has none. Here such
+/// a loop gives what it began with.
+static void keepInitialValues(func::FuncOp kernel) {
+  kernel.walk([](scf::ForOp loop) {
+    OpBuilder b(loop->getContext());
+    b.setInsertionPointAfter(loop);
+    Value runs;
+    for (auto [result, init] : llvm::zip(loop.getResults(), loop.getInitArgs())) {
+      if (result.use_empty())
+        continue;
+      if (!runs)
+        runs = arith::CmpIOp::create(b, loop.getLoc(), arith::CmpIPredicate::slt, loop.getLowerBound(), loop.getUpperBound());
+      auto chosen = arith::SelectOp::create(b, loop.getLoc(), runs, result, init);
+      result.replaceAllUsesExcept(chosen, chosen);
+    }
+  });
+}
+
 FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel) {
   MLIRContext *context = kernel.getContext();
   context->loadDialect<spv::SPIRVDialect>();
@@ -266,6 +284,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
     return spv::PointerType::get(spv::ArrayType::get(type.getElementType(), type.getDimSize(0)), spv::StorageClass::Workgroup);
   });
   OpBuilder b(context);
+  keepInitialValues(kernel);
   OwningOpRef<ModuleOp> holder = ModuleOp::create(loc);
   b.setInsertionPointToEnd(holder->getBody());
   auto module = spv::ModuleOp::create(b, loc, spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::GLSL450);

@@ -14,6 +14,18 @@ kernel.func @cumsum_inner(%x: tensor<16x64xf32>) -> tensor<16x64xf32> {
   kernel.return %r : tensor<16x64xf32>
 }
 
+// Lanes scan a line as a tree; a block begins with its carry. Products of floats keep their order.
+
+kernel.func @blocks(%x: tensor<3x5000xf32>, %c: tensor<3x4xf32>) -> tensor<3x5000xf32> {
+  %r = graph.cumulate sum %x dim 1 block 1024 carries %c : tensor<3x5000xf32>, tensor<3x4xf32>
+  kernel.return %r : tensor<3x5000xf32>
+}
+
+kernel.func @cumprod(%x: tensor<16x64xf32>) -> tensor<16x64xf32> {
+  %r = graph.cumulate prod %x dim 1 : tensor<16x64xf32>
+  kernel.return %r : tensor<16x64xf32>
+}
+
 // Two buffers of words: value and position as one integer.
 
 // CHECK-LABEL: kernel.func @sort
@@ -45,8 +57,18 @@ kernel.func @rows(%u: tensor<5x32xf32>, %d: tensor<40x32xf32>, %i: tensor<5xi64>
 //       CHECK: arith.cmpf ugt, {{.*}} : vector<8xf32>
 
 // CHECK-LABEL: func.func @tn_kernel_cumsum_inner
+//       CHECK: scf.for {{.*}} -> (vector<8xf32>)
+// CHECK-COUNT-3: vector.shuffle
+//       CHECK: arith.addf {{.*}} : vector<8xf32>
+
+// CHECK-LABEL: func.func @tn_kernel_blocks
+//       CHECK: %[[FIRST:.*]] = arith.minsi %{{.*}}, %c1_i64
+//       CHECK: %[[CARRY:.*]] = scf.for {{.*}} to %[[FIRST]] {{.*}} -> (vector<8xf32>)
+//       CHECK: scf.for {{.*}} iter_args(%{{.*}} = %[[CARRY]]) -> (vector<8xf32>)
+
+// CHECK-LABEL: func.func @tn_kernel_cumprod
 //       CHECK: scf.for {{.*}} -> (f32)
-//       CHECK: arith.addf
+//       CHECK: arith.mulf {{.*}} : f32
 
 // CHECK-LABEL: func.func @tn_kernel_sort
 //       CHECK: arith.cmpi ult, {{.*}} : i64

@@ -53,3 +53,15 @@ kernel.func @half(%x: tensor<64xf16>, %m: tensor<64xi1>) -> tensor<64xf16> {
 // CHECK-DAG:   spirv.Load "PhysicalStorageBuffer" %{{.*}} ["Aligned", 2] : f16
 // CHECK-DAG:   spirv.Load "PhysicalStorageBuffer" %{{.*}} ["Aligned", 1] : i8
 // CHECK:       spirv.FConvert %{{.*}} : f16 to f32
+
+// -----
+
+// A loop without turns gives what it began with: the first block has no carry.
+kernel.func @blocks(%x: tensor<3000xf32>, %c: tensor<2xf32>) -> tensor<3000xf32> {
+  %0 = graph.cumulate max %x dim 0 block 1024 carries %c : tensor<3000xf32>, tensor<2xf32>
+  kernel.return %0 : tensor<3000xf32>
+}
+// CHECK-LABEL: spirv.module
+// CHECK:       %[[NONE:.*]] = spirv.Constant 0xFF800000 : f32
+// CHECK:       spirv.mlir.loop
+// CHECK:       spirv.Select %{{.*}}, %{{.*}}, %[[NONE]] : i1, f32

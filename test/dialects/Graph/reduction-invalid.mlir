@@ -134,6 +134,33 @@ func.func @f(%x: tensor<4xf32>) {
 
 // -----
 
+// graph.cumulate C1: kind
+func.func @f(%x: tensor<4xi32>) {
+  // expected-error @+1 {{'graph.cumulate' op logsumexp needs floats, not 'i32'}}
+  %0 = graph.cumulate logsumexp %x dim 0 : tensor<4xi32>
+  return
+}
+
+// -----
+
+// graph.cumulate C2
+func.func @f(%x: tensor<9xf32>, %c: tensor<3xf32>) {
+  // expected-error @+1 {{'graph.cumulate' op needs a carry for each whole block of each line}}
+  %0 = graph.cumulate sum %x dim 0 block 4 carries %c : tensor<9xf32>, tensor<3xf32>
+  return
+}
+
+// -----
+
+// graph.cumulate C2: type
+func.func @f(%x: tensor<9xf32>, %c: tensor<2xf64>) {
+  // expected-error @+1 {{'graph.cumulate' op carries of 'f64' do not fit elements of 'f32'}}
+  %0 = graph.cumulate sum %x dim 0 block 4 carries %c : tensor<9xf32>, tensor<2xf64>
+  return
+}
+
+// -----
+
 // graph.sort C1: dim
 func.func @f(%x: tensor<4xf32>) {
   // expected-error @+1 {{'graph.sort' op dimension -1 is out of range for rank 1}}
