@@ -73,23 +73,49 @@ void device::Emitter::storeSharedVector(Value memory, Value index, Value vector)
 }
 void device::Emitter::barrier() { mlir::gpu::BarrierOp::create(b, loc); }
 
+//===----------------------------------------------------------------------===//
+// Subgroups
+//===----------------------------------------------------------------------===//
+
+Value device::Emitter::shuffle(Value value, Value mask) {
+  Value mask32 = arith::TruncIOp::create(b, loc, b.getI32Type(), mask);
+  Value all = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(device && device.getSubgroup() ? device.getSubgroup() : 1));
+  return mlir::gpu::ShuffleOp::create(b, loc, value, mask32, all, mlir::gpu::ShuffleMode::XOR).getShuffleResult();
+}
+
+device::Emitter::Subgroup device::Emitter::findSubgroup() {
+  if (int64_t size = device ? device.getSubgroup() : 0)
+    return {i64(size), divFloor(thread, i64(size)), rem(thread, i64(size))};
+  auto wide = [&](Value index) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), index).getResult(); };
+  return {wide(mlir::gpu::SubgroupSizeOp::create(b, loc, IntegerAttr())), wide(mlir::gpu::SubgroupIdOp::create(b, loc, IntegerAttr())),
+          wide(mlir::gpu::LaneIdOp::create(b, loc, IntegerAttr()))};
+}
+
 Value device::Emitter::combineThreads(graph::ReduceKind kind, Value value, Value memory) {
   Type type = value.getType();
-  bool isBool = type.isInteger(1); // shared memory has no bits
-  auto read = [&](Value index) -> Value {
-    Value v = loadShared(memory, index);
-    return isBool ? arith::TruncIOp::create(b, loc, type, v).getResult() : v;
-  };
-  auto write = [&](Value index, Value v) {
-    storeShared(memory, index, isBool ? arith::ExtUIOp::create(b, loc, b.getI32Type(), v).getResult() : v);
-  };
-  write(thread, value);
-  barrier();
-  for (int64_t half = threads / 2; half >= 1; half /= 2) {
-    ifThen(less(thread, i64(half)), [&] { write(thread, combine(kind, read(thread), read(add(thread, i64(half))))); });
-    barrier();
+  bool isBool = type.isInteger(1); // neither shuffles nor shared memory have bits
+  auto widen = [&](Value v) { return isBool ? arith::ExtUIOp::create(b, loc, b.getI32Type(), v).getResult() : v; };
+  auto narrow = [&](Value v) { return isBool ? arith::TruncIOp::create(b, loc, type, v).getResult() : v; };
+  // Pairs of lanes, pairs of those pairs, …: a + b is b + a to the bit, so that all lanes have the same.
+  Subgroup subgroup = findSubgroup();
+  if (int64_t size = device ? device.getSubgroup() : 0) {
+    for (int64_t half = size / 2; half >= 1; half /= 2)
+      value = combine(kind, value, narrow(shuffle(widen(value), i64(half))));
+  } else {
+    static constexpr int64_t kLargestLog2 = 7;
+    value = loop(i64(0), i64(kLargestLog2), i64(1), value, [&](Value step, ValueRange carried) -> SmallVector<Value> {
+      Value half = arith::ShRUIOp::create(b, loc, subgroup.size, add(step, i64(1)));
+      Value both = combine(kind, carried[0], narrow(shuffle(widen(carried[0]), half)));
+      return {select(less(i64(0), half), both, carried[0])};
+    })[0];
   }
-  Value result = read(i64(0));
+  ifThen(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, subgroup.lane, i64(0)),
+         [&] { storeShared(memory, subgroup.number, widen(value)); });
+  barrier();
+  Value result = narrow(loadShared(memory, i64(0)));
+  result = loop(i64(1), divFloor(i64(threads), subgroup.size), i64(1), result, [&](Value i, ValueRange carried) -> SmallVector<Value> {
+    return {combine(kind, carried[0], narrow(loadShared(memory, i)))};
+  })[0];
   barrier(); // before the memory is used again
   return result;
 }

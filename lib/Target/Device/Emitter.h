@@ -49,8 +49,15 @@ public:
   void storeSharedVector(mlir::Value memory, mlir::Value index, mlir::Value vector);
   /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
   void barrier();
-  /// The combination of one value of each thread, in a fixed order; the same in all threads. `memory` has room for one
-  /// value of each.
+  // -- subgroups: threads that run in step ----------------------------------------------------------------------------
+  struct Subgroup {
+    mlir::Value size, number, lane; ///< i64; which of the workgroup's it is, and which thread of it
+  };
+  Subgroup findSubgroup();
+  /// What the lane has whose number differs in the bits of `mask`. `value` has 32 or 64 bits.
+  mlir::Value shuffle(mlir::Value value, mlir::Value mask);
+  /// The combination of one value of each thread, in an order that depends on the subgroups' size alone; the same in all
+  /// threads. `memory` has room for one value of each. Two barriers stand in it.
   mlir::Value combineThreads(graph::ReduceKind kind, mlir::Value value, mlir::Value memory);
 
   mlir::func::FuncOp function; ///< null before `begin`

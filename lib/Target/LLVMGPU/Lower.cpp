@@ -152,17 +152,66 @@ struct ConvertBarrier final : ConvertOpToLLVMPattern<mlir::gpu::BarrierOp> {
   DeviceApi api;
 };
 
+/// The lane's number in its subgroup, on AMD's devices.
+static Value countLane(OpBuilder &b, Location loc) {
+  Type i32 = b.getI32Type();
+  auto call = [&](StringRef name, ValueRange operands) {
+    return LLVM::CallIntrinsicOp::create(b, loc, i32, b.getStringAttr(name), operands).getResult(0);
+  };
+  Value all = LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(-1)), zero = LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+  Value low = call("llvm.amdgcn.mbcnt.lo", {all, zero});
+  return call("llvm.amdgcn.mbcnt.hi", {all, low});
+}
+
+struct ConvertShuffle final : ConvertOpToLLVMPattern<mlir::gpu::ShuffleOp> {
+  ConvertShuffle(const LLVMTypeConverter &converter, target::GPUAttr device)
+      : ConvertOpToLLVMPattern(converter), device(device) {}
+
+  /// Of 32 bits.
+  Value shuffle(OpBuilder &b, Location loc, Value value, Value mask) const {
+    Type i32 = b.getI32Type();
+    auto constant = [&](int32_t v) { return LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(v)).getResult(); };
+    if (device.getApi() == DeviceApi::CUDA)
+      return NVVM::ShflOp::create(b, loc, i32, constant(-1), value, mask, constant(31), NVVM::ShflKind::bfly, UnitAttr());
+    Value lane = LLVM::XOrOp::create(b, loc, countLane(b, loc), mask);
+    return ROCDL::DsBpermuteOp::create(b, loc, i32, LLVM::ShlOp::create(b, loc, lane, constant(2)), value);
+  }
+
+  LogicalResult matchAndRewrite(mlir::gpu::ShuffleOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    if (op.getMode() != mlir::gpu::ShuffleMode::XOR || !op.getValid().use_empty())
+      return failure();
+    Location loc = op.getLoc();
+    Type type = operands.getValue().getType(), i32 = b.getI32Type();
+    int64_t words = type.getIntOrFloatBitWidth() / 32;
+    Type parts = words == 1 ? i32 : Type(VectorType::get(words, i32));
+    Value bits = LLVM::BitcastOp::create(b, loc, parts, operands.getValue());
+    Value result = bits;
+    if (words == 1)
+      result = shuffle(b, loc, bits, operands.getOffset());
+    for (int64_t i = 0; words > 1 && i < words; ++i) {
+      Value at = LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(i));
+      Value part = LLVM::ExtractElementOp::create(b, loc, bits, at);
+      result = LLVM::InsertElementOp::create(b, loc, result, shuffle(b, loc, part, operands.getOffset()), at);
+    }
+    Value always = LLVM::ConstantOp::create(b, loc, b.getI1Type(), b.getBoolAttr(true));
+    b.replaceOp(op, {LLVM::BitcastOp::create(b, loc, type, result).getResult(), always});
+    return success();
+  }
+  target::GPUAttr device;
+};
+
 /// All of a kernel at once: what one set of patterns leaves, the next would have to look for again.
 struct ConvertToLLVMPass final : PassWrapper<ConvertToLLVMPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertToLLVMPass)
-  explicit ConvertToLLVMPass(DeviceApi api) : api(api) {}
+  explicit ConvertToLLVMPass(target::GPUAttr device) : device(device) {}
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     LowerToLLVMOptions options(context);
     options.overrideIndexBitwidth(64);
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
-    patterns.add<ConvertBarrier>(converter, api);
+    patterns.add<ConvertBarrier>(converter, device.getApi());
+    patterns.add<ConvertShuffle>(converter, device);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
     populateMathToLLVMConversionPatterns(converter, patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
@@ -175,7 +224,7 @@ struct ConvertToLLVMPass final : PassWrapper<ConvertToLLVMPass, OperationPass<Mo
     if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
       signalPassFailure();
   }
-  DeviceApi api;
+  target::GPUAttr device;
 };
 } // namespace
 
@@ -186,7 +235,7 @@ LogicalResult llvmgpu::lowerKernels(ModuleOp module, target::GPUAttr device) {
     makeEntry(function, device);
   PassManager pm(context);
   pm.nest<func::FuncOp>().addPass(createSCFToControlFlowPass());
-  pm.addPass(std::make_unique<ConvertToLLVMPass>(device.getApi()));
+  pm.addPass(std::make_unique<ConvertToLLVMPass>(device));
   pm.addPass(createReconcileUnrealizedCastsPass());
   if (failed(pm.run(module)))
     return failure();

@@ -97,6 +97,33 @@ struct ConvertBarrier final : OpConversionPattern<mlir::gpu::BarrierOp> {
   }
 };
 
+/// What lanes of a subgroup have; it asks nothing of where they are.
+struct ConvertShuffle final : OpConversionPattern<mlir::gpu::ShuffleOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::ShuffleOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    if (op.getMode() != mlir::gpu::ShuffleMode::XOR || !op.getValid().use_empty())
+      return failure();
+    Value other = spv::GroupNonUniformShuffleXorOp::create(b, op.getLoc(), spv::Scope::Subgroup, operands.getValue(),
+                                                           operands.getOffset());
+    Value always = spv::ConstantOp::create(b, op.getLoc(), b.getI1Type(), b.getBoolAttr(true));
+    b.replaceOp(op, {other, always});
+    return success();
+  }
+};
+
+/// A number that the device tells each thread.
+template <typename Op> struct ConvertBuiltin final : OpConversionPattern<Op> {
+  ConvertBuiltin(const TypeConverter &converter, MLIRContext *context, StringRef name)
+      : OpConversionPattern<Op>(converter, context), name(name) {}
+  LogicalResult matchAndRewrite(Op op, typename Op::Adaptor, ConversionPatternRewriter &b) const override {
+    auto pointer = spv::PointerType::get(b.getI32Type(), spv::StorageClass::Input);
+    Value value = spv::LoadOp::create(b, op.getLoc(), spv::AddressOfOp::create(b, op.getLoc(), pointer, name).getResult());
+    b.replaceOpWithNewOp<spv::UConvertOp>(op, b.getI64Type(), value);
+    return success();
+  }
+  StringRef name;
+};
+
 /// Shared memory: an array among the module's variables.
 struct ConvertShared final : OpConversionPattern<memref::GetGlobalOp> {
   using OpConversionPattern::OpConversionPattern;
@@ -189,7 +216,7 @@ static spv::TargetEnvAttr targetEnv(MLIRContext *context) {
   auto triple = spv::VerCapExtAttr::get(
       spv::Version::V_1_3,
       {C::Shader, C::Int8, C::Int16, C::Int64, C::Float16, C::Float64, C::PhysicalStorageBufferAddresses,
-       C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformArithmetic},
+       C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformShuffle},
       {E::SPV_KHR_physical_storage_buffer, E::SPV_KHR_storage_buffer_storage_class, E::SPV_KHR_8bit_storage,
        E::SPV_KHR_16bit_storage},
       context);
@@ -197,10 +224,11 @@ static spv::TargetEnvAttr targetEnv(MLIRContext *context) {
                                  spv::Vendor::Unknown, spv::DeviceType::Unknown, spv::TargetEnvAttr::kUnknownDeviceID);
 }
 
-static spv::GlobalVariableOp makeBuiltin(OpBuilder &b, Location loc, StringRef name, spv::BuiltIn which) {
-  auto type = spv::PointerType::get(VectorType::get(3, b.getI32Type()), spv::StorageClass::Input);
-  return spv::GlobalVariableOp::create(b, loc, type, name, which);
+static spv::GlobalVariableOp makeBuiltin(OpBuilder &b, Location loc, StringRef name, spv::BuiltIn which, Type type) {
+  return spv::GlobalVariableOp::create(b, loc, spv::PointerType::get(type, spv::StorageClass::Input), name, which);
 }
+
+static constexpr StringLiteral kSubgroupSize = "subgroup_size", kSubgroupId = "subgroup_id", kLaneId = "lane_id";
 
 /// The entry point with the function's body inside; its arguments become what the launch passes.
 static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp module, const TypeConverter &converter) {
@@ -208,9 +236,18 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
   MLIRContext *context = b.getContext();
   Type i32 = b.getI32Type(), i64 = b.getI64Type(), pointer = LLVM::LLVMPointerType::get(context);
   b.setInsertionPointToStart(module.getBody());
-  spv::GlobalVariableOp groupId = makeBuiltin(b, loc, "group_id", spv::BuiltIn::WorkgroupId),
-                        groupCount = makeBuiltin(b, loc, "group_count", spv::BuiltIn::NumWorkgroups),
-                        threadId = makeBuiltin(b, loc, "thread_id", spv::BuiltIn::LocalInvocationId);
+  Type i32x3 = VectorType::get(3, i32);
+  spv::GlobalVariableOp groupId = makeBuiltin(b, loc, "group_id", spv::BuiltIn::WorkgroupId, i32x3),
+                        groupCount = makeBuiltin(b, loc, "group_count", spv::BuiltIn::NumWorkgroups, i32x3),
+                        threadId = makeBuiltin(b, loc, "thread_id", spv::BuiltIn::LocalInvocationId, i32x3);
+  SmallVector<spv::GlobalVariableOp> builtins{groupId, groupCount, threadId};
+  bool hasSubgroups = false;
+  kernel.walk([&](mlir::gpu::SubgroupSizeOp) { hasSubgroups = true; });
+  if (hasSubgroups) {
+    builtins.push_back(makeBuiltin(b, loc, kSubgroupSize, spv::BuiltIn::SubgroupSize, i32));
+    builtins.push_back(makeBuiltin(b, loc, kSubgroupId, spv::BuiltIn::SubgroupId, i32));
+    builtins.push_back(makeBuiltin(b, loc, kLaneId, spv::BuiltIn::SubgroupLocalInvocationId, i32));
+  }
   auto block = spv::StructType::get({i64, i64, i64}, {0, 8, 16}, {}, {spv::StructType::StructDecorationInfo(spv::Decoration::Block, UnitAttr::get(context))});
   auto launch = spv::GlobalVariableOp::create(b, loc, spv::PointerType::get(block, spv::StorageClass::PushConstant), "launch",
                                               FlatSymbolRefAttr());
@@ -244,9 +281,10 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
                                             body.begin(), end->getIterator());
   spv::ReturnOp::create(b, loc);
   b.setInsertionPointToEnd(module.getBody());
-  auto reference = [&](spv::GlobalVariableOp variable) { return FlatSymbolRefAttr::get(variable); };
-  spv::EntryPointOp::create(b, loc, spv::ExecutionModel::GLCompute, entry,
-                            {reference(groupId), reference(groupCount), reference(threadId)});
+  SmallVector<Attribute> interface;
+  for (spv::GlobalVariableOp variable : builtins)
+    interface.push_back(FlatSymbolRefAttr::get(variable));
+  spv::EntryPointOp::create(b, loc, spv::ExecutionModel::GLCompute, entry, interface);
   int32_t threads = kernel->getAttrOfType<IntegerAttr>(tenon::device::kThreadsAttr).getInt();
   spv::ExecutionModeOp::create(b, loc, entry, spv::ExecutionMode::LocalSize, {threads, 1, 1});
   return entry;
@@ -294,6 +332,10 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   RewritePatternSet patterns(context);
   patterns.add<ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
                ConvertSharedStore, ConvertNanCheck, ConvertBF16Constant, ConvertBF16Bitcast, ConvertReturn>(converter, context);
+  patterns.add<ConvertShuffle>(converter, context);
+  patterns.add<ConvertBuiltin<mlir::gpu::SubgroupSizeOp>>(converter, context, kSubgroupSize);
+  patterns.add<ConvertBuiltin<mlir::gpu::SubgroupIdOp>>(converter, context, kSubgroupId);
+  patterns.add<ConvertBuiltin<mlir::gpu::LaneIdOp>>(converter, context, kLaneId);
   arith::populateArithToSPIRVPatterns(converter, patterns);
   populateMathToSPIRVPatterns(converter, patterns);
   ScfToSPIRVContext structured;

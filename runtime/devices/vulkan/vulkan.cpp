@@ -14,7 +14,8 @@ namespace tenon::rt {
 
 #define TN_VK_GLOBAL(X) X(CreateInstance) X(EnumerateInstanceVersion)
 #define TN_VK_INSTANCE(X)                                                                                              \
-  X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties) X(GetPhysicalDeviceFeatures2)         \
+  X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties) X(GetPhysicalDeviceProperties2)       \
+  X(GetPhysicalDeviceFeatures2)                                                                                       \
   X(GetPhysicalDeviceMemoryProperties) X(GetPhysicalDeviceQueueFamilyProperties) X(CreateDevice) X(GetDeviceProcAddr)
 #define TN_VK_DEVICE(X)                                                                                                \
   X(DestroyDevice) X(GetDeviceQueue) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements) X(AllocateMemory) \
@@ -168,6 +169,17 @@ static uint32_t findFamily(Loader &l, VkPhysicalDevice device) {
   return UINT32_MAX;
 }
 
+/// Whether lanes of a subgroup can look at each other's values.
+static bool hasShuffles(Loader &l, VkPhysicalDevice device) {
+  VkPhysicalDeviceSubgroupProperties subgroups = {};
+  subgroups.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
+  VkPhysicalDeviceProperties2 all = {};
+  all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+  all.pNext = &subgroups;
+  l.GetPhysicalDeviceProperties2(device, &all);
+  return (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroups.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT);
+}
+
 /// The `index`-th device that can run kernels.
 static VkPhysicalDevice findDevice(Loader &l, uint32_t index) {
   VkPhysicalDevice devices[16];
@@ -180,7 +192,7 @@ static VkPhysicalDevice findDevice(Loader &l, uint32_t index) {
       continue;
     Features have;
     l.GetPhysicalDeviceFeatures2(devices[i], &have.base);
-    if (have.suffice() && findFamily(l, devices[i]) != UINT32_MAX && index-- == 0)
+    if (have.suffice() && hasShuffles(l, devices[i]) && findFamily(l, devices[i]) != UINT32_MAX && index-- == 0)
       return devices[i];
   }
   return VK_NULL_HANDLE;
@@ -192,7 +204,7 @@ static bool isHere(const char *, uint32_t, TextBuffer *why) {
     return false;
   bool found = findDevice(l, 0) != VK_NULL_HANDLE;
   if (!found && why)
-    why->add("a Vulkan device with 64-bit integers and addresses of buffers");
+    why->add("a Vulkan device with 64-bit integers, addresses of buffers and shuffles in subgroups");
   closeLoader(l);
   return found;
 }
