@@ -49,6 +49,21 @@ class Attention(nn.Module):
         return grouped, masked
 
 
+class HalfAttention(nn.Module):
+    """A row without any key, grouped heads, values of another width."""
+
+    def forward(self, q, k, v, wide, mask):
+        repeated = k.repeat_interleave(2, 1)
+        return (F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True),
+                F.scaled_dot_product_attention(q, repeated, wide, mask, scale=0.3).nan_to_num(7) * 2,
+                F.scaled_dot_product_attention(q, repeated[:, :, :50], wide[:, :, :50], mask[:, :50].to(q.dtype)))
+
+
+class CausalAttention(nn.Module):
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
 class Types(nn.Module):
     def forward(self, x, h, i, b):
         return (x.double().exp(), (h * 2).softmax(-1), h.bfloat16().float().sin(), i // 3, i.cumsum(0), x.argmax(1), (i > 2) & b,
@@ -169,6 +184,18 @@ class Suite:
 
     def test_running_sums(self):
         self.check(Running(), (torch.randn(2, 3000), torch.arange(3000)))
+
+    def test_attention_of_halves(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            q, k, v = (torch.randn(2, h, n, 48).to(dtype) for h, n in ((4, 77), (2, 77), (2, 77)))
+            wide = torch.randn(2, 4, 77, 80).to(dtype)
+            mask = torch.rand(77, 77) > 0.3
+            mask[5] = False
+            self.check(HalfAttention(), (q, k, v, wide, mask))
+        rows = {name: {2: torch.export.Dim("n", max=300)} for name in ("q", "k", "v")}
+        q, k, v = (torch.randn(1, 3, 40, 64).half() for _ in range(3))
+        others = [tuple(torch.randn(1, 3, n, 64).half() for _ in range(3)) for n in (1, 64, 130)]
+        self.check(CausalAttention(), (q, k, v), rows, others)
 
     def test_recurrent(self):
         self.check(nn.LSTM(12, 20, 2, batch_first=True), (torch.randn(2, 6, 12),))

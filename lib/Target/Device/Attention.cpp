@@ -1,6 +1,6 @@
 // Scaled dot-product attention with a running softmax. A workgroup has one row of the query; its threads take a key each of
 // a block for the scores, then a column each of the values. The order of operations depends on the number of keys alone.
-#include "Emitter.h"
+#include "Attention.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -10,35 +10,33 @@ using namespace tenon::graph;
 /// Threads of a workgroup, and keys of a block.
 static constexpr int64_t kKeys = 64;
 
-namespace {
-class AttentionKernel {
-public:
-  AttentionKernel(device::Emitter &e, AttentionOp root) : e(e), root(root), context(root.getContext()) {}
-  LogicalResult emit();
+//===----------------------------------------------------------------------===//
+// Scores
+//===----------------------------------------------------------------------===//
 
-private:
-  Value scoreOf(Value key);
-  Value masked(Evaluator &ev, Value score, const Point &point, Value key);
-  Value number(double value) { return e.constant(e.b.getFloatAttr(accumulator, value)); }
-  Value exp(Value x) { return math::ExpOp::create(e.b, e.loc, x); }
-  Value sub(Value a, Value b) { return arith::SubFOp::create(e.b, e.loc, a, b); }
-  Value mul(Value a, Value b) { return arith::MulFOp::create(e.b, e.loc, a, b); }
-  AffineExpr bind(Evaluator &ev, Value value, AffineExpr size) {
-    return asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ev.bind(value, size);
-  }
+LogicalResult AttentionScores::analyze() {
+  querySizes = getDims(root.getQuery().getType());
+  keySizes = getDims(root.getKey().getType());
+  width = getDim(root.getValue().getType(), 3);
+  if (!asConstant(querySizes[3]) || !asConstant(width))
+    return root.emitOpError("has heads whose size is not known when it is compiled");
+  accumulator = kernels::accumulatorFor(getElementTypeOrSelf(root.getQuery().getType()));
+  if (!isa<FloatType>(accumulator))
+    return root.emitOpError("is of integers");
+  return success();
+}
 
-  device::Emitter &e;
-  AttentionOp root;
-  MLIRContext *context;
-  Dims querySizes, keySizes;
-  AffineExpr width;
-  Type accumulator;
-  Value batch, head, keyHead, row, queryMemory, infinity;
-  LogicalResult status = success();
-};
-} // namespace
+void AttentionScores::setHead(Value batchAt, Value headAt) {
+  batch = batchAt, head = headAt, keyHead = headAt;
+  if (querySizes[1] != keySizes[1])
+    keyHead = e.divFloor(head, e.i64(*asConstant(querySizes[1]) / *asConstant(keySizes[1])));
+  infinity = e.constant(e.identity(ReduceKind::Max, accumulator));
+}
 
-Value AttentionKernel::masked(Evaluator &ev, Value score, const Point &point, Value key) {
+Value AttentionScores::masked(Value score, Value row, Value key) {
+  Evaluator ev(e, 1);
+  Point point{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, row, querySizes[2]),
+              bind(ev, key, keySizes[2])};
   if (root.hasBody()) {
     Block &body = root.getBody().front();
     for (auto [argument, capture] : llvm::zip(body.getArguments().drop_front(), root.getCaptures())) {
@@ -69,6 +67,42 @@ Value AttentionKernel::masked(Evaluator &ev, Value score, const Point &point, Va
   return score;
 }
 
+Value AttentionScores::inverseOf(Value sum) {
+  Value inverse = arith::DivFOp::create(e.b, e.loc, number(1), sum), isNone;
+  if (root.getZeroMaskedRows())
+    isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, sum, number(0));
+  else if (!asConstant(keySizes[2])) // without any key at all the formula sums nothing
+    isNone = e.less(e.size(keySizes[2]), e.i64(1));
+  return isNone ? e.select(isNone, number(0), inverse) : inverse;
+}
+
+Value AttentionScores::baseOf(Value most) {
+  Value isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, most, infinity);
+  return e.select(isNone, number(0), most);
+}
+
+Value AttentionScores::larger(Value a, Value b) {
+  return e.select(arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, a, b), a, b);
+}
+
+//===----------------------------------------------------------------------===//
+// One row of the query for each workgroup
+//===----------------------------------------------------------------------===//
+
+namespace {
+class AttentionKernel : AttentionScores {
+public:
+  AttentionKernel(device::Emitter &e, AttentionOp root) : AttentionScores(e, root) {}
+  LogicalResult emit();
+
+private:
+  Value scoreOf(Value key);
+
+  Value row, queryMemory;
+  LogicalResult status = success();
+};
+} // namespace
+
 /// The score of a key, of which the row lies in shared memory.
 Value AttentionKernel::scoreOf(Value key) {
   Value product = e.loop(e.i64(0), e.size(keySizes[3]), e.i64(1), ValueRange{number(0)},
@@ -86,34 +120,23 @@ Value AttentionKernel::scoreOf(Value key) {
   })[0];
   if (failed(status))
     return product;
-  Evaluator ev(e, 1);
-  Point point{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, row, querySizes[2]),
-              bind(ev, key, keySizes[2])};
-  Value score = masked(ev, product, point, key);
+  Value score = masked(product, row, key);
   if (!score)
     status = failure();
   return score;
 }
 
 LogicalResult AttentionKernel::emit() {
-  querySizes = getDims(root.getQuery().getType());
-  keySizes = getDims(root.getKey().getType());
-  width = getDim(root.getValue().getType(), 3);
+  if (failed(analyze()))
+    return failure();
   std::optional<int64_t> depthCount = asConstant(querySizes[3]), columnCount = asConstant(width);
-  if (!depthCount || !columnCount)
-    return root.emitOpError("has heads whose size is not known when it is compiled");
-  accumulator = kernels::accumulatorFor(getElementTypeOrSelf(root.getQuery().getType()));
-  if (!isa<FloatType>(accumulator))
-    return root.emitOpError("is of integers");
   e.begin(kKeys);
   AffineExpr rows = querySizes[0] * querySizes[1] * querySizes[2];
   kernels::setSchedule(e, normalize(rows), getAffineConstantExpr(0, context),
                        normalize(rows * keySizes[2] * (2 * (*depthCount + *columnCount) + 20)));
   SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], querySizes[2]});
-  batch = place[0], head = place[1], row = place[2], keyHead = head;
-  if (querySizes[1] != keySizes[1])
-    keyHead = e.divFloor(head, e.i64(*asConstant(querySizes[1]) / *asConstant(keySizes[1])));
-  infinity = e.constant(e.identity(ReduceKind::Max, accumulator));
+  setHead(place[0], place[1]);
+  row = place[2];
   queryMemory = e.shared(accumulator, *depthCount);
   Value weights = e.shared(accumulator, kKeys), memory = e.shared(accumulator, kKeys);
   Value scale = number(root.getScale().convertToDouble()), zero = e.i64(0), one = e.i64(1);
@@ -142,11 +165,8 @@ LogicalResult AttentionKernel::emit() {
       return SmallVector<Value>(carried);
     score = e.select(isKey, score, infinity);
     Value most = e.combineThreads(ReduceKind::Max, score, memory);
-    Value isMore = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, carried[0], most);
-    most = e.select(isMore, carried[0], most);
-    // Without any key yet the base is 0: -inf minus -inf would be NaN.
-    Value isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, most, infinity);
-    Value base = e.select(isNone, number(0), most), factor = exp(sub(carried[0], base));
+    most = larger(carried[0], most);
+    Value base = baseOf(most), factor = exp(sub(carried[0], base));
     Value weight = e.select(isKey, exp(sub(score, base)), number(0));
     e.storeShared(weights, e.thread, weight); // a barrier stands in the sum
     Value sum = e.combineThreads(ReduceKind::Sum, weight, memory);
@@ -170,13 +190,7 @@ LogicalResult AttentionKernel::emit() {
   });
   if (failed(status))
     return status;
-  Value inverse = arith::DivFOp::create(e.b, e.loc, number(1), state[1]), isNone;
-  if (root.getZeroMaskedRows())
-    isNone = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, state[1], number(0));
-  else if (!asConstant(keySizes[2])) // without any key at all the formula sums nothing
-    isNone = e.less(keyEnd, one);
-  if (isNone)
-    inverse = e.select(isNone, number(0), inverse);
+  Value inverse = inverseOf(state[1]);
   Evaluator ev(e, 1);
   SmallVector<kernels::EpilogueElement> elements;
   for (int64_t i = 0; i < own; ++i) {
@@ -193,4 +207,6 @@ LogicalResult AttentionKernel::emit() {
   return kernels::emitEpilogue(ev, root.getResult(), elements);
 }
 
-LogicalResult device::emitAttention(Emitter &e, AttentionOp root) { return AttentionKernel(e, root).emit(); }
+LogicalResult device::emitAttention(Emitter &e, AttentionOp root) {
+  return hasMatrixAttention(e, root) ? emitMatrixAttention(e, root) : AttentionKernel(e, root).emit();
+}

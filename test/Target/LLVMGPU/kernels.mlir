@@ -18,6 +18,7 @@ kernel.func @max(%x: tensor<6x1000xf32>) -> tensor<6xf32> {
 // CHECK-DAG:   nvvm.read.ptx.sreg.ctaid.y
 // CHECK-DAG:   nvvm.read.ptx.sreg.tid.x
 // CHECK:       llvm.addrspacecast %{{.*}} : !llvm.ptr to !llvm.ptr<1>
+// CHECK-COUNT-5: nvvm.shfl.sync bfly
 // CHECK:       nvvm.barrier0
 
 // Half floats are multiplied by the matrix unit.
@@ -41,6 +42,7 @@ kernel.func @max(%x: tensor<6x1000xf32>) -> tensor<6xf32> {
 // CHECK-SAME:  rocdl.kernel
 // CHECK-DAG:   rocdl.workgroup.id.x
 // CHECK-DAG:   rocdl.workitem.id.x
+// CHECK-COUNT-6: rocdl.ds_bpermute
 // CHECK:       rocdl.barrier
 
 kernel.func @product(%a: tensor<64x64xbf16>, %b: tensor<64x64xbf16>) -> tensor<64x64xbf16> {

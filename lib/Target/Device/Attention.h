@@ -1,0 +1,48 @@
+// What kernels for attention have in common: the head at hand, masks and score functions, the running softmax.
+#ifndef TENON_LIB_TARGET_DEVICE_ATTENTION_H
+#define TENON_LIB_TARGET_DEVICE_ATTENTION_H
+
+#include "Emitter.h"
+
+namespace tenon::device {
+
+class AttentionScores {
+public:
+  AttentionScores(Emitter &e, graph::AttentionOp root) : e(e), root(root), context(root.getContext()) {}
+
+protected:
+  /// Sizes and types; reports what is not possible.
+  mlir::LogicalResult analyze();
+  void setHead(mlir::Value batch, mlir::Value head);
+  /// A score under the score function and all masks; null after an error was reported.
+  mlir::Value masked(mlir::Value score, mlir::Value row, mlir::Value key);
+  /// What weights are relative to: without any key yet 0, since -inf minus -inf would be NaN.
+  mlir::Value baseOf(mlir::Value most);
+  /// By what a row's result is multiplied at the end.
+  mlir::Value inverseOf(mlir::Value sum);
+  mlir::Value larger(mlir::Value a, mlir::Value b);
+
+  mlir::Value number(double value) { return e.constant(e.b.getFloatAttr(accumulator, value)); }
+  mlir::Value exp(mlir::Value x) { return mlir::math::ExpOp::create(e.b, e.loc, x); }
+  mlir::Value sub(mlir::Value a, mlir::Value b) { return mlir::arith::SubFOp::create(e.b, e.loc, a, b); }
+  mlir::Value mul(mlir::Value a, mlir::Value b) { return mlir::arith::MulFOp::create(e.b, e.loc, a, b); }
+  mlir::Value addf(mlir::Value a, mlir::Value b) { return mlir::arith::AddFOp::create(e.b, e.loc, a, b); }
+  mlir::AffineExpr bind(Evaluator &ev, mlir::Value value, mlir::AffineExpr size) {
+    return graph::asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ev.bind(value, size);
+  }
+
+  Emitter &e;
+  graph::AttentionOp root;
+  mlir::MLIRContext *context;
+  graph::Dims querySizes, keySizes;
+  mlir::AffineExpr width;
+  mlir::Type accumulator;
+  mlir::Value batch, head, keyHead, infinity;
+};
+
+/// Whether the device has a matrix unit for the operands, and heads and rows are of sizes that it takes.
+bool hasMatrixAttention(const Emitter &e, graph::AttentionOp root);
+mlir::LogicalResult emitMatrixAttention(Emitter &e, graph::AttentionOp root);
+
+} // namespace tenon::device
+#endif
