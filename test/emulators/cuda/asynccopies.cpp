@@ -27,6 +27,7 @@ static void issueCopy(Warp &w, const Instruction &i) {
     return;
   forLanes(all, [&](int lane) {
     AsyncCopy copy;
+    copy.serial = w.copySerial;
     copy.group = w.copyGroups[lane];
     copy.dest = static_cast<uint32_t>(destHost[lane] - w.block->shared.data());
     copy.source = sourceHost[lane];
@@ -37,24 +38,8 @@ static void issueCopy(Warp &w, const Instruction &i) {
     // Until it lands, nobody may rely on what is there.
     std::memset(destHost[lane], kUnwritten, i.count);
   });
+  ++w.copySerial;
   w.counts.asyncCopies += static_cast<uint64_t>(std::popcount(all));
-}
-
-static void land(Warp &w, const AsyncCopy &copy) {
-  uint8_t *to = w.block->shared.data() + copy.dest;
-  if (copy.sourceBytes)
-    std::memcpy(to, copy.source, copy.sourceBytes);
-  std::memset(to + copy.sourceBytes, 0, static_cast<size_t>(copy.bytes - copy.sourceBytes));
-}
-
-/// Lands the copies of the current lanes for which `due(copy)` is true.
-template <typename F> static void landThose(Warp &w, F due) {
-  std::erase_if(w.copies, [&](const AsyncCopy &copy) {
-    if (!(w.mask >> copy.lane & 1) || !due(copy))
-      return false;
-    land(w, copy);
-    return true;
-  });
 }
 
 static void commitGroup(Warp &w, const Instruction &) {
@@ -63,16 +48,23 @@ static void commitGroup(Warp &w, const Instruction &) {
 
 /// immediate: how many of the latest groups may still be under way.
 static void waitGroup(Warp &w, const Instruction &i) {
-  landThose(w, [&](const AsyncCopy &copy) { return int64_t(copy.group) + i.immediate < int64_t(w.copyGroups[copy.lane]); });
+  landCopies(w, w.mask, [&](const AsyncCopy &copy) { return int64_t(copy.group) + i.immediate < int64_t(w.copyGroups[copy.lane]); });
 }
 static void waitAll(Warp &w, const Instruction &) {
-  landThose(w, [](const AsyncCopy &) { return true; });
+  landCopies(w, w.mask, [](const AsyncCopy &) { return true; });
 }
+
+void decodeBulk(Decoder &d, const Statement &s, Modifiers &m);        // bulkcopies.cpp
+void decodeCopyArrival(Decoder &d, const Statement &s, Modifiers &m); // barrierobjects.cpp
 
 static void decodeCopy(Decoder &d, const Statement &s, Modifiers &m) {
   if (!m.take("async"))
     d.fail("exists with '.async' only");
   d.require(80, 70);
+  if (m.take("bulk"))
+    return decodeBulk(d, s, m);
+  if (m.take("mbarrier"))
+    return decodeCopyArrival(d, s, m);
   if (m.take("commit_group")) {
     d.expectOperands(0);
     d.add(commitGroup);

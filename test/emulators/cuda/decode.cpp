@@ -496,6 +496,8 @@ static const DecoderTable &decoders() {
     addWarpOperations(made);
     addMatrices(made);
     addAsyncCopies(made);
+    addBarrierObjects(made);
+    addWarpgroupProducts(made);
     return made;
   }();
   return table;

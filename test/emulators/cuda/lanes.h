@@ -5,6 +5,7 @@
 #include "decode.h"
 #include "machine.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>

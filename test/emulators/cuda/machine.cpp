@@ -32,6 +32,12 @@ void Block::prepare(Launch &of) {
   shared.resize(of.sharedBytes);
 }
 
+void Block::finishStores() {
+  for (const PendingStore &store : stores)
+    for (const PendingStore::Piece &piece : store.pieces)
+      std::memcpy(piece.dest, shared.data() + piece.source, piece.bytes);
+}
+
 /// Lets warps go whose barrier all have reached. Warps that have left the kernel count as arrived where all threads are meant.
 bool Block::releaseBarriers() {
   bool any = false;
@@ -78,6 +84,8 @@ void Block::run(uint64_t of) {
   index[2] = static_cast<uint32_t>(of / grid[0] / grid[1]);
   std::memset(shared.data(), kUnwritten, shared.size());
   tensorCopies.clear();
+  stores.clear();
+  copyArrivals.clear();
   for (Barrier &barrier : barriers)
     barrier = {};
   for (uint32_t i = 0; i < warps.size(); ++i) {
@@ -125,6 +133,7 @@ void Block::run(uint64_t of) {
     if (busy && !released && (!ran || idleRounds > 100000))
       return reportDeadlock();
   }
+  finishStores();
   ++counts.blocks;
   for (Warp &warp : warps) {
     counts.add(warp.counts);

@@ -7,6 +7,7 @@
 #include "text.h"
 
 #include <atomic>
+#include <cstring>
 #include <string>
 
 namespace tenon::emulator {
@@ -53,6 +54,7 @@ struct Launch {
 
 /// Copies from global to shared memory that have been issued and have not landed.
 struct AsyncCopy {
+  uint64_t serial; ///< its number among all of the warp
   uint32_t group; ///< its number among the groups of its lane
   uint32_t dest;  ///< offset in shared memory
   const uint8_t *source;
@@ -64,6 +66,9 @@ struct AsyncCopy {
 struct PendingProduct {
   const Instruction *instruction;
   uint32_t group;
+  uint64_t a, b;               ///< descriptors of operands in shared memory
+  bool accumulates;            ///< false: what the accumulators hold does not count
+  std::vector<uint32_t> saved; ///< the accumulators, whose registers hold NaN until it is done; empty: another product writes them first
 };
 
 /// Lanes that stand at the same place and wait for their turn.
@@ -119,9 +124,12 @@ struct Warp {
 
   Range cached; ///< where the last access to global memory was
   std::vector<AsyncCopy> copies;
+  uint64_t copySerial = 0;
   uint32_t copyGroups[kLanes] = {};
+  uint32_t storeGroups[kLanes] = {};
   std::vector<PendingProduct> products;
   uint32_t productGroups = 0;
+  bool productFence = false; ///< there was a wgmma.fence
   Counts counts;
 
   /// The elements of an operand.
@@ -161,12 +169,34 @@ private:
   void finishFrame();
 };
 
-/// Copies of tensors that have been issued; they land when somebody waits for them.
+/// Lands the cp.async copies of some lanes for which `due(copy)` is true.
+template <typename F> void landCopies(Warp &w, Mask lanes, F due);
+
+/// A copy in bulk to shared memory that has been issued; it lands when somebody waits for its mbarrier.
 struct PendingTensorCopy {
+  struct Piece {
+    uint32_t dest, at, bytes; ///< offsets in shared memory and in `data`
+  };
   uint32_t barrier; ///< offset of the mbarrier in shared memory
-  uint32_t bytes;
-  uint32_t dest;
+  uint32_t bytes;   ///< that it reports
+  std::vector<Piece> pieces;
   std::vector<uint8_t> data;
+};
+
+/// A copy in bulk from shared to global memory; it is done when its thread waits for its group, or at the end of the block.
+struct PendingStore {
+  struct Piece {
+    uint8_t *dest;
+    uint32_t source, bytes; ///< offset in shared memory
+  };
+  uint32_t warp, lane, group;
+  std::vector<Piece> pieces;
+};
+
+/// A thread that arrives at an mbarrier when its copies have landed.
+struct CopyArrival {
+  uint32_t barrier, warp, lane;
+  uint64_t before; ///< copies with a smaller number
 };
 
 /// A block of threads, run by one thread of the host.
@@ -178,6 +208,8 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<uint8_t> shared;
   std::vector<PendingTensorCopy> tensorCopies;
+  std::vector<PendingStore> stores;
+  std::vector<CopyArrival> copyArrivals;
   Counts counts;
 
   void prepare(Launch &of);
@@ -185,6 +217,7 @@ struct Block {
   uint32_t processor() const { return static_cast<uint32_t>(number % launch->processors); }
 
 private:
+  void finishStores();
   bool releaseBarriers();
   void reportDeadlock();
   struct Barrier {
@@ -194,6 +227,18 @@ private:
   Barrier barriers[16];
   std::vector<bool> blocked;
 };
+
+template <typename F> void landCopies(Warp &w, Mask lanes, F due) {
+  std::erase_if(w.copies, [&](const AsyncCopy &copy) {
+    if (!(lanes >> copy.lane & 1) || !due(copy))
+      return false;
+    uint8_t *to = w.block->shared.data() + copy.dest;
+    if (copy.sourceBytes)
+      std::memcpy(to, copy.source, copy.sourceBytes);
+    std::memset(to + copy.sourceBytes, 0, static_cast<size_t>(copy.bytes - copy.sourceBytes));
+    return true;
+  });
+}
 
 } // namespace tenon::emulator
 #endif

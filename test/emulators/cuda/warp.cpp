@@ -28,6 +28,9 @@ void Warp::begin(Block &of, uint32_t number, Mask lanes) {
   copies.clear();
   products.clear();
   productGroups = 0;
+  productFence = false;
+  copySerial = 0;
+  std::memset(storeGroups, 0, sizeof(storeGroups));
   std::memset(copyGroups, 0, sizeof(copyGroups));
   cached = {};
   stop = Stop::None;
