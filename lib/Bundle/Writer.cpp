@@ -159,7 +159,8 @@ std::vector<Offset<file::Variant>> BundleWriter::writeVariants(FlatBufferBuilder
     bool isDevice = static_cast<bool>(variant.device);
     std::vector<Offset<file::DeviceKernel>> kernels;
     for (const DeviceKernel &kernel : variant.deviceProgram.kernels)
-      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads, kernel.slots));
+      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads,
+                                                           kernel.slots, kernel.shared));
     std::vector<Offset<file::DeviceModule>> modules;
     uint64_t offset = 0;
     for (ArrayRef<DeviceCode> module : variant.deviceProgram.modules) {

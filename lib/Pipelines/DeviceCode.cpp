@@ -33,6 +33,9 @@ static LogicalResult writeSPIRV(ModuleOp functions, DeviceProgram &program) {
 static LogicalResult writeMachineCode(ModuleOp functions, target::GPUAttr device, unsigned threads, DeviceProgram &program) {
   if (failed(llvmgpu::lowerKernels(functions, device)))
     return failure();
+  for (DeviceKernel &kernel : program.kernels)
+    if (auto bytes = functions.lookupSymbol(kernel.name)->getAttrOfType<IntegerAttr>(llvmgpu::kSharedAttr))
+      kernel.shared = bytes.getInt();
   std::vector<std::pair<std::string, std::string>> parts;
   if (failed(emitParts(functions, threads, [&](llvm::Module &part) { return emitDevice(part, device); }, parts)))
     return failure();
@@ -67,7 +70,7 @@ LogicalResult tenon::writeDeviceProgram(ModuleOp functions, target::GPUAttr devi
     return failure();
   for (auto function : functions.getOps<func::FuncOp>()) {
     auto number = [&](StringRef name) { return static_cast<uint32_t>(function->getAttrOfType<IntegerAttr>(name).getInt()); };
-    program.kernels.push_back({function.getSymName().str(), 0, number(device::kThreadsAttr), number(device::kSlotsAttr), 0});
+    program.kernels.push_back({function.getSymName().str(), 0, number(device::kThreadsAttr), number(device::kSlotsAttr), 0, 0});
   }
   if (program.kernels.empty())
     return success();

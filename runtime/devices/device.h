@@ -40,8 +40,8 @@ struct DeviceKind {
   tn_status_t (*load)(void *device, file::DeviceFormat format, const uint8_t *code, uint64_t bytes, void **module,
                       tn_error_t *error);
   void (*unload)(void *device, void *module);
-  /// A kernel of a module, for workgroups of so many threads.
-  tn_status_t (*find)(void *device, void *module, const char *name, uint32_t threads, void **kernel, tn_error_t *error);
+  /// A kernel of a module.
+  tn_status_t (*find)(void *device, void *module, const file::DeviceKernel &which, void **kernel, tn_error_t *error);
   void (*forget)(void *device, void *kernel);
   tn_status_t (*openQueue)(void *device, void **queue, tn_error_t *error);
   void (*closeQueue)(void *device, void *queue);

@@ -130,8 +130,7 @@ static tn_status_t loadKernels(const tn_program &program, DeviceProgram &p, cons
       return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
                      kernel.name()->c_str());
     p.kernels[i].slots = kernel.slots();
-    if (tn_status_t status = p.kind->find(p.device, p.modules[kernel.module_()], kernel.name()->c_str(), kernel.threads(),
-                                          &p.kernels[i].handle, error))
+    if (tn_status_t status = p.kind->find(p.device, p.modules[kernel.module_()], kernel, &p.kernels[i].handle, error))
       return status;
   }
   return TN_OK;

@@ -115,7 +115,7 @@ class Wide(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.linear = nn.Linear(64, 1300)
+        self.linear = nn.Linear(64, 1700)
 
     def forward(self, x):
         return self.linear(x).relu()

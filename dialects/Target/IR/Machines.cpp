@@ -46,7 +46,7 @@ GPUAttr tenon::target::getDevice(ModuleOp module) { return module->getAttrOfType
 void tenon::target::setDevice(ModuleOp module, GPUAttr device) { module->setAttr(kGPUAttr, device); }
 
 namespace {
-/// One architecture of a vendor. What a workgroup may share without asking the driver for more.
+/// One architecture of a vendor.
 struct Arch {
   llvm::StringLiteral name;
   int64_t subgroup, sharedBytes;
@@ -57,12 +57,12 @@ struct Arch {
 
 // Compute capabilities that LLVM 22 and the ptxas of CUDA 13 both know; with an `a`, of that very processor only.
 static constexpr Arch kCUDA[] = {
-    {"sm_75", 32, 48 << 10, MatrixUnit::None, false}, {"sm_80", 32, 48 << 10, MatrixUnit::Mma, true},
-    {"sm_86", 32, 48 << 10, MatrixUnit::Mma, true},   {"sm_87", 32, 48 << 10, MatrixUnit::Mma, true},
-    {"sm_89", 32, 48 << 10, MatrixUnit::Mma, true},   {"sm_90", 32, 48 << 10, MatrixUnit::Mma, true},
-    {"sm_90a", 32, 48 << 10, MatrixUnit::Mma, true},  {"sm_100", 32, 48 << 10, MatrixUnit::Mma, true},
-    {"sm_100a", 32, 48 << 10, MatrixUnit::Mma, true}, {"sm_103a", 32, 48 << 10, MatrixUnit::Mma, true},
-    {"sm_120", 32, 48 << 10, MatrixUnit::Mma, true},  {"sm_120a", 32, 48 << 10, MatrixUnit::Mma, true}};
+    {"sm_75", 32, 64 << 10, MatrixUnit::None, false}, {"sm_80", 32, 163 << 10, MatrixUnit::Mma, true},
+    {"sm_86", 32, 99 << 10, MatrixUnit::Mma, true},   {"sm_87", 32, 163 << 10, MatrixUnit::Mma, true},
+    {"sm_89", 32, 99 << 10, MatrixUnit::Mma, true},   {"sm_90", 32, 227 << 10, MatrixUnit::Mma, true},
+    {"sm_90a", 32, 227 << 10, MatrixUnit::Mma, true}, {"sm_100", 32, 227 << 10, MatrixUnit::Mma, true},
+    {"sm_100a", 32, 227 << 10, MatrixUnit::Mma, true}, {"sm_103a", 32, 227 << 10, MatrixUnit::Mma, true},
+    {"sm_120", 32, 99 << 10, MatrixUnit::Mma, true},  {"sm_120a", 32, 99 << 10, MatrixUnit::Mma, true}};
 
 static constexpr Arch kROCm[] = {
     {"gfx90a", 64, 64 << 10, MatrixUnit::Mfma, false},    {"gfx942", 64, 64 << 10, MatrixUnit::Mfma, false},

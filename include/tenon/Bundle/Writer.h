@@ -18,6 +18,7 @@ struct DeviceKernel {
   std::string name;
   uint32_t module;         ///< index into DeviceProgram::modules
   uint32_t threads, slots; ///< of a workgroup; parameters of 8 bytes
+  uint32_t shared;         ///< bytes of shared memory that a launch has to ask for
   uint64_t codeBytes;      ///< in its most portable form
 };
 struct DeviceProgram {

@@ -71,6 +71,12 @@ void device::Emitter::storeSharedVector(Value memory, Value index, Value vector)
   Value at = arith::IndexCastOp::create(b, loc, b.getIndexType(), index);
   vector::StoreOp::create(b, loc, vector, memory, at, /*nontemporal=*/false, alignOf(cast<VectorType>(vector.getType())));
 }
+Value device::Emitter::sharedAddress(Value memory, Value index) {
+  Value base = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memory);
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext(), kSharedSpace);
+  base = LLVM::IntToPtrOp::create(b, loc, pointer, arith::IndexCastOp::create(b, loc, b.getI64Type(), base).getResult());
+  return LLVM::GEPOp::create(b, loc, pointer, cast<MemRefType>(memory.getType()).getElementType(), base, ArrayRef<LLVM::GEPArg>{index});
+}
 void device::Emitter::barrier() { mlir::gpu::BarrierOp::create(b, loc); }
 
 //===----------------------------------------------------------------------===//

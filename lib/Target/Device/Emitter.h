@@ -47,6 +47,8 @@ public:
   /// Neighbours; `index` is a multiple of their number.
   mlir::Value loadSharedVector(mlir::Value memory, mlir::Value index, int64_t lanes);
   void storeSharedVector(mlir::Value memory, mlir::Value index, mlir::Value vector);
+  /// Where an element lies, as a pointer.
+  mlir::Value sharedAddress(mlir::Value memory, mlir::Value index);
   /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
   void barrier();
   // -- subgroups: threads that run in step ----------------------------------------------------------------------------

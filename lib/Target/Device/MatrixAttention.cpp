@@ -18,7 +18,6 @@ static constexpr int64_t kPad = 8;
 static constexpr int64_t kScorePitch = kKeys + 4;
 /// With fewer rows most of a tile would be empty.
 static constexpr int64_t kFewRows = 16;
-static constexpr int64_t kMostShared = 48 << 10;
 
 static int64_t sharedBytes(int64_t depth, int64_t columns) {
   return 2 * (kKeys * (depth + kPad) + columns * (kKeys + kPad) + kRows * (kKeys + kPad)) + 4 * (kRows * kScorePitch + kRows);
@@ -32,7 +31,7 @@ bool device::hasMatrixAttention(const Emitter &e, AttentionOp root) {
   std::optional<int64_t> rows = asConstant(getDim(root.getQuery().getType(), 2)),
                          depth = asConstant(getDim(root.getQuery().getType(), 3)),
                          columns = asConstant(getDim(root.getValue().getType(), 3));
-  return depth && columns && *depth % 16 == 0 && *columns % 16 == 0 && sharedBytes(*depth, *columns) <= kMostShared &&
+  return depth && columns && *depth % 16 == 0 && *columns % 16 == 0 && sharedBytes(*depth, *columns) <= e.device.getSharedBytes() &&
          rows.value_or(kRows) >= kFewRows;
 }
 
@@ -50,7 +49,8 @@ private:
     Value memory;
     int64_t pitch;
   };
-  SmallVector<Value> fragment(const Block &block, Value firstLine, int64_t depth, ArrayRef<MatrixUnit::Run> runs);
+  /// Adds the products of a fragment and the lines of a block, whose depth begins at `at`.
+  void multiply(ArrayRef<Value> left, const Block &right, int64_t at, MutableArrayRef<Value> sums);
   void loadQuery();
   void bringKeys(Value begin);
   void bringValues(Value begin);
@@ -70,20 +70,25 @@ private:
   Value rowMemory; ///< a number for each row
   Value lane, tileRow, ownRow, part; ///< first row of the subgroup in the tile; this thread's row there, and share of its keys
   Value rowBegin, rowEnd, keyEnd;
-  SmallVector<MatrixUnit::Run> runsA, runsB;
+  SmallVector<MatrixUnit::Run> runsA;
   SmallVector<std::pair<Value, Value>> places;
   SmallVector<SmallVector<Value>> query; ///< its fragments, for each step of the depth
   LogicalResult status = success();
 };
 } // namespace
 
-SmallVector<Value> MatrixAttention::fragment(const Block &block, Value firstLine, int64_t at, ArrayRef<MatrixUnit::Run> runs) {
-  SmallVector<Value> parts;
-  for (const MatrixUnit::Run &run : runs) {
-    Value index = e.add(e.mul(e.add(firstLine, run.line), e.i64(block.pitch)), e.add(e.i64(at), run.depth));
-    parts.push_back(e.loadSharedVector(block.memory, index, run.length));
-  }
-  return parts;
+/// Offsets in a block from a line and a depth on.
+static auto placesIn(Emitter &e, int64_t pitch, Value firstLine, int64_t firstDepth) {
+  return [&e, pitch, firstLine, firstDepth](Value line, Value depth) {
+    return e.add(e.mul(e.add(firstLine, line), e.i64(pitch)), e.add(e.i64(firstDepth), depth));
+  };
+}
+
+void MatrixAttention::multiply(ArrayRef<Value> left, const Block &right, int64_t at, MutableArrayRef<Value> sums) {
+  int64_t perLoad = MatrixUnit::kLines / unit.n;
+  for (int64_t j = 0, n = sums.size(); j < n; j += perLoad)
+    for (auto [i, part] : llvm::enumerate(unit.loadB(e, right.memory, lane, placesIn(e, right.pitch, e.i64(j * unit.n), at))))
+      sums[j + i] = unit.multiply(e, left, part, sums[j + i]);
 }
 
 /// Each lane reads what it holds, once; rows outside repeat the last one.
@@ -144,8 +149,7 @@ void MatrixAttention::writeScores() {
   Value zero = e.zeros(VectorType::get(unit.countOfC(), accumulator));
   SmallVector<Value> sums(kKeys / unit.n, zero);
   for (auto [step, left] : llvm::enumerate(query))
-    for (auto [j, sum] : llvm::enumerate(sums))
-      sum = unit.multiply(e, left, fragment(keys, e.i64(j * unit.n), step * unit.k, runsB), sum);
+    multiply(left, keys, step * unit.k, sums);
   for (auto [j, sum] : llvm::enumerate(sums))
     for (auto [i, place] : llvm::enumerate(places)) {
       Value index = e.add(e.mul(e.add(tileRow, place.first), e.i64(scores.pitch)), e.add(e.i64(j * unit.n), place.second));
@@ -195,11 +199,8 @@ SmallVector<Value> MatrixAttention::addValues(ValueRange sums) {
   Value factor = vector::FromElementsOp::create(e.b, e.loc, cast<VectorType>(sums[0].getType()), factors);
   for (Value sum : sums)
     next.push_back(mul(sum, factor));
-  for (int64_t k = 0; k < kKeys; k += unit.k) {
-    SmallVector<Value> left = fragment(weights, tileRow, k, runsA);
-    for (auto [j, sum] : llvm::enumerate(next))
-      sum = unit.multiply(e, left, fragment(values, e.i64(j * unit.n), k, runsB), sum);
-  }
+  for (int64_t k = 0; k < kKeys; k += unit.k)
+    multiply(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k)), values, k, next);
   return next;
 }
 
@@ -247,7 +248,7 @@ LogicalResult MatrixAttention::emit() {
   tileRow = e.mul(e.divFloor(e.thread, e.i64(subgroup)), e.i64(unit.m));
   lanesPerRow = subgroup / unit.m;
   ownRow = e.add(tileRow, e.divFloor(lane, e.i64(lanesPerRow))), part = e.rem(lane, e.i64(lanesPerRow));
-  runsA = unit.runsOfA(e, lane), runsB = unit.runsOfB(e, lane), places = unit.placesOfC(e, lane);
+  runsA = unit.runsOfA(e, lane), places = unit.placesOfC(e, lane);
   keys = {e.shared(element, kKeys * (depth + kPad)), depth + kPad};
   values = {e.shared(element, columns * (kKeys + kPad)), kKeys + kPad};
   weights = {e.shared(element, kRows * (kKeys + kPad)), kKeys + kPad};

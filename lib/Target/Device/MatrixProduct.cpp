@@ -1,6 +1,7 @@
 // Products by matrix units: both operands go through shared memory, a block of the depth ahead of what is multiplied.
 #include "MatrixUnit.h"
 #include "Product.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -50,18 +51,30 @@ public:
 private:
   struct Side {
     int64_t lines; ///< rows of A or columns of B of a tile
-    Value shared;  ///< two blocks, [line][depth] with chunks in another order for each pair of lines
     std::function<Value(Value line, Value k)> read;
+    Value shared; ///< blocks, [line][depth] with chunks in another order for each pair of lines
   };
+  /// The share of a block that a thread brings: calls `body` for each run of `lanes` neighbours.
+  void forOwn(const Side &side, function_ref<void(int64_t i, Value line, Value k)> body);
+  /// What is at depth `begin` + k; zeros beyond the end.
+  Value readAt(const Side &side, Value line, Value k, Value begin);
 
-  /// What a thread brings of a block, to be stored when the one before is no longer read.
+  // Through registers: a block is read while the one before is multiplied.
   SmallVector<Value> fetch(const Side &side, Value begin);
-  void put(const Side &side, Value half, ArrayRef<Value> values);
+  void put(const Side &side, Value stage, ArrayRef<Value> values);
+  SmallVector<Value> runThroughRegisters(SmallVector<Value> sums);
+
+  // Past them: copies run by themselves, several blocks ahead.
+  bool canCopy();
+  void startCopies(const Side &side, Value stage, Value begin);
+  SmallVector<Value> runWithCopies(SmallVector<Value> sums);
+
   /// Offset of an element in a block. Neighbours in a chunk stay neighbours; the chunks of lines that are read together lie
   /// in different banks.
   Value offsetOf(Value line, Value k);
-  SmallVector<Value> fragments(const Side &side, Value half, Value first, int64_t k, ArrayRef<MatrixUnit::Run> runs);
-  SmallVector<Value> multiplyBlock(Value half, ValueRange sums);
+  Value stageOf(const Side &side, Value stage) { return e.mul(stage, e.i64(side.lines * kBlock)); }
+  void share(int64_t stages);
+  SmallVector<Value> multiplyBlock(Value stage, ValueRange sums);
   LogicalResult storeTile(ArrayRef<Value> sums);
 
   Emitter &e;
@@ -72,7 +85,6 @@ private:
   Side a, b;
   Value batch, rowBegin, columnBegin, rowEnd, columnEnd, depthEnd;
   Value lane, subgroupRow, subgroupColumn; ///< where the subgroup's part begins in the tile
-  SmallVector<MatrixUnit::Run> runsA, runsB;
   bool failed = false;
 };
 } // namespace
@@ -83,60 +95,180 @@ Value MatrixProduct::offsetOf(Value line, Value k) {
   return e.add(e.add(e.mul(line, e.i64(kBlock)), e.mul(moved, e.i64(kChunk))), e.rem(k, e.i64(kChunk)));
 }
 
-SmallVector<Value> MatrixProduct::fetch(const Side &side, Value begin) {
-  std::optional<int64_t> depth = asConstant(p.depth);
-  bool isWhole = depth && *depth % kBlock == 0;
-  SmallVector<Value> values;
+void MatrixProduct::forOwn(const Side &side, function_ref<void(int64_t, Value, Value)> body) {
   for (int64_t i = 0; i < side.lines * kBlock / lanes / tiles.threads() && !failed; ++i) {
     Value index = e.add(e.thread, e.i64(i * tiles.threads()));
-    Value line = e.divFloor(index, e.i64(kBlock / lanes)), k = e.mul(e.rem(index, e.i64(kBlock / lanes)), e.i64(lanes));
-    Value at = e.add(begin, k), isInside;
-    if (!isWhole) { // beyond the end there must be zeros
-      isInside = e.less(at, depthEnd);
-      at = e.select(isInside, at, e.i64(0));
-    }
-    Value value = side.read(line, at);
-    if (!value) {
-      failed = true;
-      return {};
-    }
-    values.push_back(isInside ? e.select(isInside, value, e.zeros(value.getType())) : value);
+    body(i, e.divFloor(index, e.i64(kBlock / lanes)), e.mul(e.rem(index, e.i64(kBlock / lanes)), e.i64(lanes)));
   }
+}
+
+Value MatrixProduct::readAt(const Side &side, Value line, Value k, Value begin) {
+  std::optional<int64_t> depth = asConstant(p.depth);
+  Value at = e.add(begin, k), isInside;
+  if (!depth || *depth % kBlock != 0) {
+    isInside = e.less(at, depthEnd);
+    at = e.select(isInside, at, e.i64(0));
+  }
+  Value value = side.read(line, at);
+  failed |= !value;
+  return value && isInside ? e.select(isInside, value, e.zeros(value.getType())) : value;
+}
+
+//===----------------------------------------------------------------------===//
+// Through registers
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> MatrixProduct::fetch(const Side &side, Value begin) {
+  SmallVector<Value> values;
+  forOwn(side, [&](int64_t, Value line, Value k) { values.push_back(readAt(side, line, k, begin)); });
   return values;
 }
 
-void MatrixProduct::put(const Side &side, Value half, ArrayRef<Value> values) {
-  Value base = e.mul(half, e.i64(side.lines * kBlock));
-  for (auto [i, value] : llvm::enumerate(values)) {
-    Value index = e.add(e.thread, e.i64(i * tiles.threads()));
-    Value line = e.divFloor(index, e.i64(kBlock / lanes)), k = e.mul(e.rem(index, e.i64(kBlock / lanes)), e.i64(lanes));
+void MatrixProduct::put(const Side &side, Value stage, ArrayRef<Value> values) {
+  Value base = stageOf(side, stage);
+  forOwn(side, [&](int64_t i, Value line, Value k) {
     Value at = e.add(base, offsetOf(line, k));
     if (lanes == 1)
-      e.storeShared(side.shared, at, value);
+      e.storeShared(side.shared, at, values[i]);
     else
-      e.storeSharedVector(side.shared, at, value);
-  }
+      e.storeSharedVector(side.shared, at, values[i]);
+  });
 }
 
-SmallVector<Value> MatrixProduct::fragments(const Side &side, Value half, Value first, int64_t k, ArrayRef<MatrixUnit::Run> runs) {
-  SmallVector<Value> parts;
-  Value base = e.mul(half, e.i64(side.lines * kBlock));
-  for (const MatrixUnit::Run &run : runs) {
-    Value at = e.add(base, offsetOf(e.add(first, run.line), e.add(e.i64(k), run.depth)));
-    parts.push_back(e.loadSharedVector(side.shared, at, run.length));
-  }
-  return parts;
+SmallVector<Value> MatrixProduct::runThroughRegisters(SmallVector<Value> sums) {
+  share(2);
+  size_t count = sums.size();
+  SmallVector<Value> first = fetch(a, e.i64(0));
+  size_t fetched = first.size();
+  llvm::append_range(sums, first);
+  llvm::append_range(sums, fetch(b, e.i64(0)));
+  if (failed)
+    return {};
+  Value block = e.i64(kBlock);
+  sums = e.loop(e.i64(0), depthEnd, block, sums, [&](Value begin, ValueRange values) {
+    SmallVector<Value> held(values);
+    Value half = e.rem(e.divFloor(begin, block), e.i64(2));
+    put(a, half, ArrayRef(held).slice(count, fetched));
+    put(b, half, ArrayRef(held).drop_front(count + fetched));
+    e.barrier(); // the other half is free again behind the next one
+    Value next = e.add(begin, block);
+    next = e.select(e.less(next, depthEnd), next, begin);
+    SmallVector<Value> ahead = fetch(a, next);
+    llvm::append_range(ahead, fetch(b, next));
+    SmallVector<Value> result = multiplyBlock(half, ValueRange(held).take_front(count));
+    llvm::append_range(result, ahead);
+    return failed ? held : result;
+  });
+  sums.truncate(count);
+  return sums;
 }
 
-SmallVector<Value> MatrixProduct::multiplyBlock(Value half, ValueRange sums) {
+//===----------------------------------------------------------------------===//
+// Past them
+//===----------------------------------------------------------------------===//
+
+/// Blocks in shared memory at a time.
+static constexpr int64_t kStages = 4;
+
+static void callNVVM(Emitter &e, StringRef name, ValueRange operands = {}) {
+  LLVM::CallIntrinsicOp::create(e.b, e.loc, e.b.getStringAttr(("llvm.nvvm.cp.async." + name).str()), operands);
+}
+
+namespace {
+/// A value that is as it lies in memory, or zeros where a condition does not hold (null: it always does).
+struct Plain {
+  LLVM::LoadOp load;
+  Value condition;
+};
+} // namespace
+
+static std::optional<Plain> asPlain(Emitter &e, Value value) {
+  Value condition;
+  while (auto select = value.getDefiningOp<arith::SelectOp>()) {
+    if (!matchPattern(select.getFalseValue(), m_AnyZeroFloat()))
+      return std::nullopt;
+    condition = condition ? arith::AndIOp::create(e.b, e.loc, condition, select.getCondition()).getResult() : select.getCondition();
+    value = select.getTrueValue();
+  }
+  auto load = value.getDefiningOp<LLVM::LoadOp>();
+  auto type = dyn_cast<VectorType>(value.getType());
+  if (!load || !type || type.getNumElements() != kChunk || load.getAlignment().value_or(1) < 16 ||
+      load->getBlock() != e.b.getInsertionBlock())
+    return std::nullopt;
+  return Plain{load, condition};
+}
+
+/// What is written to find out has no use, and goes.
+bool MatrixProduct::canCopy() {
+  if (e.device.getApi() != target::DeviceApi::CUDA || lanes != kChunk)
+    return false;
+  return llvm::all_of(ArrayRef<Side *>{&a, &b}, [&](Side *side) {
+    Value value = readAt(*side, e.i64(0), e.i64(0), e.i64(0));
+    return value && asPlain(e, value);
+  });
+}
+
+void MatrixProduct::startCopies(const Side &side, Value stage, Value begin) {
+  Value base = stageOf(side, stage);
+  Type global = LLVM::LLVMPointerType::get(e.b.getContext(), 1), i32 = e.b.getI32Type();
+  auto bytes = [&](int64_t count) { return LLVM::ConstantOp::create(e.b, e.loc, i32, e.b.getI32IntegerAttr(count)).getResult(); };
+  forOwn(side, [&](int64_t, Value line, Value k) {
+    std::optional<Plain> plain = asPlain(e, readAt(side, line, k, begin));
+    assert(plain && "every run is read in the same way");
+    SmallVector<Value> operands{e.sharedAddress(side.shared, e.add(base, offsetOf(line, k))),
+                                LLVM::AddrSpaceCastOp::create(e.b, e.loc, global, plain->load.getAddr())};
+    if (plain->condition) // of what is not read zeros are written
+      operands.push_back(e.select(plain->condition, bytes(16), bytes(0)));
+    callNVVM(e, plain->condition ? "cg.shared.global.16.s" : "cg.shared.global.16", operands);
+  });
+}
+
+SmallVector<Value> MatrixProduct::runWithCopies(SmallVector<Value> sums) {
+  share(kStages);
+  Value block = e.i64(kBlock);
+  auto start = [&](Value begin) {
+    e.ifThen(e.less(begin, depthEnd), [&] {
+      Value stage = e.rem(e.divFloor(begin, block), e.i64(kStages));
+      startCopies(a, stage, begin);
+      startCopies(b, stage, begin);
+    });
+    callNVVM(e, "commit.group"); // of nothing, too: groups are counted
+  };
+  for (int64_t i = 0; i + 1 < kStages; ++i)
+    start(e.i64(i * kBlock));
+  sums = e.loop(e.i64(0), depthEnd, block, sums, [&](Value begin, ValueRange values) {
+    Value allowed = LLVM::ConstantOp::create(e.b, e.loc, e.b.getI32Type(), e.b.getI32IntegerAttr(kStages - 2));
+    callNVVM(e, "wait.group", allowed);
+    e.barrier(); // everybody's copies are there, and the block before is read
+    start(e.add(begin, e.i64((kStages - 1) * kBlock)));
+    return multiplyBlock(e.rem(e.divFloor(begin, block), e.i64(kStages)), values);
+  });
+  return sums;
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+void MatrixProduct::share(int64_t stages) {
+  a.shared = e.shared(p.operandA, stages * a.lines * kBlock);
+  b.shared = e.shared(p.operandB, stages * b.lines * kBlock);
+}
+
+SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
   SmallVector<Value> next(sums);
   int64_t rows = tiles.ownRows() / unit.m, columns = tiles.ownColumns() / unit.n;
+  auto placesIn = [&](const Side &side, Value firstLine, int64_t k) {
+    return [this, base = stageOf(side, stage), firstLine, k](Value line, Value depth) {
+      return e.add(base, offsetOf(e.add(firstLine, line), e.add(e.i64(k), depth)));
+    };
+  };
   for (int64_t k = 0; k < kBlock; k += unit.k) {
-    SmallVector<SmallVector<Value>> left, right;
+    SmallVector<MatrixUnit::Fragment> left, right;
     for (int64_t i = 0; i < rows; ++i)
-      left.push_back(fragments(a, half, e.add(subgroupRow, e.i64(i * unit.m)), k, runsA));
-    for (int64_t j = 0; j < columns; ++j)
-      right.push_back(fragments(b, half, e.add(subgroupColumn, e.i64(j * unit.n)), k, runsB));
+      left.push_back(unit.loadA(e, a.shared, lane, placesIn(a, e.add(subgroupRow, e.i64(i * unit.m)), k)));
+    for (int64_t j = 0; j < tiles.ownColumns(); j += MatrixUnit::kLines)
+      llvm::append_range(right, unit.loadB(e, b.shared, lane, placesIn(b, e.add(subgroupColumn, e.i64(j)), k)));
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j)
         next[i * columns + j] = unit.multiply(e, left[i], right[j], next[i * columns + j]);
@@ -196,42 +328,16 @@ LogicalResult MatrixProduct::emit() {
   Value subgroup = e.divFloor(e.thread, e.i64(tiles.subgroup));
   subgroupRow = e.mul(e.rem(subgroup, e.i64(tiles.down)), e.i64(tiles.ownRows()));
   subgroupColumn = e.mul(e.divFloor(subgroup, e.i64(tiles.down)), e.i64(tiles.ownColumns()));
-  runsA = unit.runsOfA(e, lane);
-  runsB = unit.runsOfB(e, lane);
   // Lines outside repeat the last one: what is computed from them is not stored.
   auto inside = [&](Value begin, Value line, Value end) { return e.min(e.add(begin, line), e.sub(end, e.i64(1))); };
-  a = {tiles.rows, e.shared(p.operandA, 2 * tiles.rows * kBlock),
-       [&](Value line, Value k) { return p.a(batch, inside(rowBegin, line, rowEnd), k, lanes); }};
-  b = {tiles.columns, e.shared(p.operandB, 2 * tiles.columns * kBlock),
-       [&](Value line, Value k) { return p.b(batch, k, inside(columnBegin, line, columnEnd), lanes); }};
-
-  SmallVector<Value> carried((tiles.ownRows() / unit.m) * (tiles.ownColumns() / unit.n),
-                             e.zeros(VectorType::get(unit.countOfC(), p.accumulator)));
-  size_t sums = carried.size();
-  SmallVector<Value> first = fetch(a, e.i64(0));
-  size_t fetched = first.size();
-  llvm::append_range(carried, first);
-  llvm::append_range(carried, fetch(b, e.i64(0)));
-  if (failed)
-    return failure();
-  Value block = e.i64(kBlock);
-  carried = e.loop(e.i64(0), depthEnd, block, carried, [&](Value begin, ValueRange values) {
-    SmallVector<Value> held(values);
-    Value half = e.rem(e.divFloor(begin, block), e.i64(2));
-    put(a, half, ArrayRef(held).slice(sums, fetched));
-    put(b, half, ArrayRef(held).drop_front(sums + fetched));
-    e.barrier(); // the other half is free again behind the next one
-    Value next = e.add(begin, block);
-    next = e.select(e.less(next, depthEnd), next, begin);
-    SmallVector<Value> ahead = fetch(a, next);
-    llvm::append_range(ahead, fetch(b, next));
-    SmallVector<Value> result = multiplyBlock(half, ValueRange(held).take_front(sums));
-    llvm::append_range(result, ahead);
-    return failed ? held : result;
-  });
-  if (failed)
-    return failure();
-  return storeTile(ArrayRef(carried).take_front(sums));
+  a = {tiles.rows, [&](Value line, Value k) { return p.a(batch, inside(rowBegin, line, rowEnd), k, lanes); }, {}};
+  b = {tiles.columns, [&](Value line, Value k) { return p.b(batch, k, inside(columnBegin, line, columnEnd), lanes); }, {}};
+  SmallVector<Value> sums((tiles.ownRows() / unit.m) * (tiles.ownColumns() / unit.n),
+                          e.zeros(VectorType::get(unit.countOfC(), p.accumulator)));
+  bool isCopied = canCopy();
+  if (!failed)
+    sums = isCopied ? runWithCopies(sums) : runThroughRegisters(sums);
+  return failed ? failure() : storeTile(sums);
 }
 
 LogicalResult Product::emitMatrix(Emitter &e) const { return MatrixProduct(e, *this).emit(); }

@@ -38,6 +38,42 @@ SmallVector<MatrixUnit::Run> MatrixUnit::runsOfA(Emitter &e, Value lane) const {
   return {runs[0], below(runs[0]), runs[1], below(runs[1])};
 }
 
+/// Four matrices of 8 x 8 by one instruction: every lane says where one of their rows begins.
+static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand) {
+  Type i32 = e.b.getI32Type();
+  auto result = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
+  Value all = LLVM::CallIntrinsicOp::create(e.b, e.loc, result, e.b.getStringAttr("llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"),
+                                            ValueRange{address}).getResult(0);
+  SmallVector<Value> parts;
+  for (int64_t i = 0; i < 4; ++i)
+    parts.push_back(LLVM::BitcastOp::create(e.b, e.loc, VectorType::get(2, operand),
+                                            LLVM::ExtractValueOp::create(e.b, e.loc, all, i).getResult()));
+  return parts;
+}
+
+MatrixUnit::Fragment MatrixUnit::loadA(Emitter &e, Value memory, Value lane, Place place) const {
+  if (kind == Kind::Mma) // rows 0 to 7, then 8 to 15, of the first half of k, then of the second
+    return loadMatrices(e, e.sharedAddress(memory, place(e.rem(lane, e.i64(16)), e.mul(e.divFloor(lane, e.i64(16)), e.i64(8)))),
+                        operand);
+  Fragment parts;
+  for (const Run &run : runsOfA(e, lane))
+    parts.push_back(e.loadSharedVector(memory, place(run.line, run.depth), run.length));
+  return parts;
+}
+
+SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Value lane, Place place) const {
+  if (kind == Kind::Mma) { // two of them: both halves of k, then of the next eight columns
+    Value number = e.divFloor(lane, e.i64(8));
+    Value line = e.add(e.mul(e.divFloor(number, e.i64(2)), e.i64(8)), e.rem(lane, e.i64(8)));
+    Fragment parts = loadMatrices(e, e.sharedAddress(memory, place(line, e.mul(e.rem(number, e.i64(2)), e.i64(8)))), operand);
+    return {{parts[0], parts[1]}, {parts[2], parts[3]}};
+  }
+  Fragment parts;
+  for (const Run &run : runsOfB(e, lane))
+    parts.push_back(e.loadSharedVector(memory, place(run.line, run.depth), run.length));
+  return {parts};
+}
+
 int64_t MatrixUnit::countOfC() const { return kind == Kind::Mma || kind == Kind::Mfma ? 4 : 8; }
 
 SmallVector<std::pair<Value, Value>> MatrixUnit::placesOfC(Emitter &e, Value lane) const {

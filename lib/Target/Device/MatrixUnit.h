@@ -23,6 +23,15 @@ public:
   };
   llvm::SmallVector<Run> runsOfA(Emitter &e, mlir::Value lane) const;
   llvm::SmallVector<Run> runsOfB(Emitter &e, mlir::Value lane) const;
+
+  /// What a lane holds of one matrix.
+  using Fragment = llvm::SmallVector<mlir::Value>;
+  /// The fragments of `kLines` rows of A, which is one, or columns of B, from shared memory; `place` gives the offset of an
+  /// element there. Eight neighbours along k from a multiple of 8 on lie together, 16-byte aligned.
+  static constexpr int64_t kLines = 16;
+  using Place = llvm::function_ref<mlir::Value(mlir::Value line, mlir::Value k)>;
+  Fragment loadA(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
+  llvm::SmallVector<Fragment> loadB(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
   /// Where the elements of C are that a lane holds.
   llvm::SmallVector<std::pair<mlir::Value, mlir::Value>> placesOfC(Emitter &e, mlir::Value lane) const;
   /// Elements of C of a lane; they are a vector.

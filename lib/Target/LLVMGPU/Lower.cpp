@@ -134,6 +134,44 @@ static void markKernel(LLVM::LLVMFuncOp kernel, target::GPUAttr device) {
                   b.getStringAttr(Twine(threads) + "," + Twine(threads)));
 }
 
+/// NVIDIA's kernels may declare 48 KiB; of what is beyond they get a piece at launch, in which everything is placed.
+static void askForShared(ModuleOp module, LLVM::LLVMFuncOp kernel) {
+  static constexpr int64_t kDeclared = 48 << 10, kAlign = 1024;
+  SmallVector<LLVM::GlobalOp> pieces;
+  DataLayout layout(module);
+  int64_t bytes = 0;
+  llvm::StringMap<int64_t> offsets;
+  for (auto global : module.getOps<LLVM::GlobalOp>()) {
+    if (!global.getSymName().starts_with((kernel.getSymName() + ".").str()))
+      continue;
+    pieces.push_back(global);
+    bytes = llvm::alignTo(bytes, global.getAlignment().value_or(device::kSharedAlign));
+    offsets[global.getSymName()] = bytes;
+    bytes += layout.getTypeSize(global.getType());
+  }
+  if (bytes <= kDeclared)
+    return;
+  OpBuilder b(kernel);
+  std::string name = (kernel.getSymName() + ".shared").str();
+  auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
+  auto memory = LLVM::GlobalOp::create(b, kernel.getLoc(), type, /*isConstant=*/false, LLVM::Linkage::External, name, Attribute(),
+                                       kAlign, device::kSharedSpace);
+  kernel.walk([&](LLVM::AddressOfOp address) {
+    auto offset = offsets.find(address.getGlobalName());
+    if (offset == offsets.end())
+      return;
+    b.setInsertionPoint(address);
+    Value base = LLVM::AddressOfOp::create(b, address.getLoc(), memory);
+    auto place = LLVM::GEPOp::create(b, address.getLoc(), address.getType(), b.getI8Type(), base,
+                                     ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset->second)});
+    address.replaceAllUsesWith(place.getResult());
+    address.erase();
+  });
+  for (LLVM::GlobalOp piece : pieces)
+    piece.erase();
+  kernel->setAttr(llvmgpu::kSharedAttr, b.getI64IntegerAttr(bytes));
+}
+
 //===----------------------------------------------------------------------===//
 // Conversion
 //===----------------------------------------------------------------------===//
@@ -240,8 +278,11 @@ LogicalResult llvmgpu::lowerKernels(ModuleOp module, target::GPUAttr device) {
   if (failed(pm.run(module)))
     return failure();
   for (auto kernel : module.getOps<LLVM::LLVMFuncOp>())
-    if (!kernel.isExternal())
+    if (!kernel.isExternal()) {
       markKernel(kernel, device);
+      if (device.getApi() == DeviceApi::CUDA)
+        askForShared(module, kernel);
+    }
   return success();
 }
 

@@ -21,7 +21,7 @@ struct StreamQueue {
 
 struct StreamKernel {
   void *function;
-  uint32_t threads;
+  uint32_t threads, shared;
 };
 
 /// While it lives, the thread works with the device.
@@ -173,15 +173,19 @@ void StreamFunctions::unload(void *device, void *module) {
   (void)here.driver.unloadModule(module);
 }
 
-tn_status_t StreamFunctions::find(void *device, void *module, const char *name, uint32_t threads, void **kernel,
+tn_status_t StreamFunctions::find(void *device, void *module, const file::DeviceKernel &which, void **kernel,
                                   tn_error_t *error) {
   auto &d = *static_cast<StreamDevice *>(device);
   auto *k = static_cast<StreamKernel *>(malloc(sizeof(StreamKernel)));
   if (!k)
     return TN_FAIL(error, TN_NO_MEMORY, "no memory for a kernel's table");
   Entered here(d);
-  k->threads = threads;
-  if (int code = here.code ? here.code : here.driver.findKernel(&k->function, module, name)) {
+  k->threads = which.threads();
+  k->shared = which.shared();
+  int code = here.code ? here.code : here.driver.findKernel(&k->function, module, which.name()->c_str());
+  if (!code && k->shared)
+    code = here.driver.setKernelAttribute(k->function, /*most shared memory of a launch=*/8, static_cast<int>(k->shared));
+  if (code) {
     free(k);
     return check(d, code, "find a kernel", error);
   }
@@ -243,7 +247,7 @@ tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &lau
   Entered here(*q.device);
   int code = here.code ? here.code
                        : here.driver.launch(k.function, static_cast<unsigned>(across), static_cast<unsigned>(down), 1,
-                                            k.threads, 1, 1, 0, q.stream, nullptr, extra);
+                                            k.threads, 1, 1, k.shared, q.stream, nullptr, extra);
   return check(*q.device, code, "start a kernel", error);
 }
 

@@ -23,6 +23,7 @@ namespace tenon::rt {
   X(getHostAddress, int (*)(uint64_t *, void *, unsigned), "cuMemHostGetDevicePointer_v2", "hipHostGetDevicePointer")  \
   X(unloadModule, int (*)(void *), "cuModuleUnload", "hipModuleUnload")                                                \
   X(findKernel, int (*)(void **, void *, const char *), "cuModuleGetFunction", "hipModuleGetFunction")                 \
+  X(setKernelAttribute, int (*)(void *, int, int), "cuFuncSetAttribute", "hipFuncSetAttribute")                        \
   X(launch,                                                                                                            \
     int (*)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **),   \
     "cuLaunchKernel", "hipModuleLaunchKernel")                                                                         \
@@ -89,7 +90,7 @@ struct StreamFunctions {
   static tn_status_t load(void *device, file::DeviceFormat format, const uint8_t *code, uint64_t bytes, void **module,
                           tn_error_t *error);
   static void unload(void *device, void *module);
-  static tn_status_t find(void *device, void *module, const char *name, uint32_t threads, void **kernel, tn_error_t *error);
+  static tn_status_t find(void *device, void *module, const file::DeviceKernel &which, void **kernel, tn_error_t *error);
   static void forget(void *device, void *kernel);
   static tn_status_t openQueue(void *device, void **queue, tn_error_t *error);
   static void closeQueue(void *device, void *queue);

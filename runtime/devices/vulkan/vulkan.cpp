@@ -374,7 +374,7 @@ static void unloadModule(void *handle, void *module) {
   d.DestroyShaderModule(d.device, reinterpret_cast<VkShaderModule>(module), nullptr);
 }
 
-static tn_status_t findKernel(void *handle, void *module, const char *name, uint32_t, void **kernel, tn_error_t *error) {
+static tn_status_t findKernel(void *handle, void *module, const file::DeviceKernel &which, void **kernel, tn_error_t *error) {
   auto &d = *static_cast<VulkanDevice *>(handle);
   VkComputePipelineCreateInfo pipeline = {};
   pipeline.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
@@ -382,6 +382,7 @@ static tn_status_t findKernel(void *handle, void *module, const char *name, uint
   pipeline.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
   pipeline.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
   pipeline.stage.module = reinterpret_cast<VkShaderModule>(module);
+  const char *name = which.name()->c_str();
   pipeline.stage.pName = name;
   VkPipeline made;
   VkResult result = d.CreateComputePipelines(d.device, VK_NULL_HANDLE, 1, &pipeline, nullptr, &made);

@@ -8,6 +8,9 @@
 
 namespace tenon::llvmgpu {
 
+/// Attribute of a kernel: bytes of shared memory that a launch has to ask for; absent: it has what it needs.
+inline constexpr llvm::StringLiteral kSharedAttr = "device.shared";
+
 /// Turns every function of `module` into a kernel of the same name whose parameters are { i64 groups, ptr report, slots }:
 /// the slots themselves, or where they lie when there are more than TN_DEVICE_SLOTS. A grid has two dimensions, of which
 /// the first has at most TN_DEVICE_GROUPS workgroups. Reports what has no form in LLVM's dialect.
