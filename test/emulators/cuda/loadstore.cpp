@@ -6,14 +6,53 @@ namespace tenon::emulator {
 /// More than vectors have.
 static constexpr int kMaxElements = 8;
 
+/// Whether each lane's host address is `step` bytes after the one before.
+static bool areInSteps(uint8_t *const *to, uint64_t step) {
+  uint64_t addresses[kLanes], different = 0;
+  std::memcpy(addresses, to, sizeof(addresses));
+  TN_LANES
+  for (uint64_t lane = 0; lane < kLanes; ++lane)
+    different |= addresses[lane] ^ (addresses[0] + lane * step);
+  return !different;
+}
+
+/// Element k of each lane, where lanes lie side by side.
+template <typename M, typename R, int count> static void loadSteps(const uint8_t *from, R *dest, int k) {
+  M values[kLanes * count];
+  std::memcpy(values, from, sizeof(values));
+  using Wide = std::conditional_t<std::is_signed_v<M>, std::make_signed_t<R>, R>;
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane)
+    dest[lane] = static_cast<R>(static_cast<Wide>(values[lane * count + k]));
+}
+
 /// From memory of type M to registers of type R; a signed M is extended with its sign.
 template <typename M, typename R> static void load(Warp &w, const Instruction &i) {
-  uint64_t from[kLanes];
-  uint8_t *to[kLanes];
+  alignas(64) uint64_t from[kLanes];
+  alignas(64) uint8_t *to[kLanes];
   w.addresses(i, from);
   if (!w.translate(i, static_cast<Space>(i.option), from, static_cast<uint32_t>(sizeof(M)) * i.count, to))
     return;
   using Wide = std::conditional_t<std::is_signed_v<M>, std::make_signed_t<R>, R>;
+  if (w.mask == kAllLanes && areInSteps(to, 0)) {
+    for (int k = 0; k < i.count; ++k) {
+      M value;
+      std::memcpy(&value, to[0] + size_t(k) * sizeof(M), sizeof(M));
+      R made = static_cast<R>(static_cast<Wide>(value));
+      setLanes(kAllLanes, w.at<R>(i.list[k]), [=](int) { return made; });
+    }
+    return;
+  }
+  if (w.mask == kAllLanes && i.count <= 4 && areInSteps(to, sizeof(M) * i.count)) {
+    for (int k = 0; k < i.count; ++k)
+      if (i.count == 1)
+        loadSteps<M, R, 1>(to[0], w.at<R>(i.list[k]), k);
+      else if (i.count == 2)
+        loadSteps<M, R, 2>(to[0], w.at<R>(i.list[k]), k);
+      else
+        loadSteps<M, R, 4>(to[0], w.at<R>(i.list[k]), k);
+    return;
+  }
   for (int k = 0; k < i.count; ++k) {
     R *dest = w.at<R>(i.list[k]);
     auto one = [&](int lane) {
@@ -30,11 +69,20 @@ template <typename M, typename R> static void load(Warp &w, const Instruction &i
 }
 
 template <typename M, typename R> static void store(Warp &w, const Instruction &i) {
-  uint64_t from[kLanes];
-  uint8_t *to[kLanes];
+  alignas(64) uint64_t from[kLanes];
+  alignas(64) uint8_t *to[kLanes];
   w.addresses(i, from);
   if (!w.translate(i, static_cast<Space>(i.option), from, static_cast<uint32_t>(sizeof(M)) * i.count, to))
     return;
+  if (w.mask == kAllLanes && i.count == 1 && areInSteps(to, sizeof(M))) {
+    const R *source = w.at<R>(i.list[0]);
+    M values[kLanes];
+    TN_LANES
+    for (int lane = 0; lane < kLanes; ++lane)
+      values[lane] = static_cast<M>(source[lane]);
+    std::memcpy(to[0], values, sizeof(values));
+    return;
+  }
   for (int k = 0; k < i.count; ++k) {
     const R *source = w.at<R>(i.list[k]);
     auto one = [&](int lane) {

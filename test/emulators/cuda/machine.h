@@ -12,6 +12,13 @@
 
 namespace tenon::emulator {
 
+/// Before a loop over lanes: its operands are the same register or do not overlap. (Unrolled first, it would not be vectorized.)
+#if defined(__clang__)
+#define TN_LANES _Pragma("clang loop vectorize(assume_safety) unroll(disable)")
+#else
+#define TN_LANES _Pragma("GCC ivdep")
+#endif
+
 using Mask = uint32_t;
 constexpr int kLanes = 32;
 constexpr Mask kAllLanes = 0xffffffffu;
@@ -162,6 +169,8 @@ struct Warp {
   void fault(const Instruction &instruction, int code, const std::string &what, int lane = -1);
 
 private:
+  Range sharedRange(uint64_t window) const;
+  bool areWithin(const Range &range, const uint64_t *from, uint32_t bytes, uint8_t **to) const;
   void pickGroup();
   void pushFrame(const Function &function, uint32_t localOffset);
   void enterFrame(const Frame &frame);
