@@ -462,6 +462,37 @@ bool Warp::translate(const Instruction &instruction, Space space, const uint64_t
   return true;
 }
 
+/// `Lanes`: it is not that simple.
+template <typename T> Spread Warp::reachTogether(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to) {
+  const T *base = at<T>(instruction.a);
+  const T first = base[0], step = static_cast<T>(bytes);
+  T notSame = 0, notSteps = 0;
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane) {
+    notSame |= base[lane] ^ first;
+    notSteps |= base[lane] ^ static_cast<T>(first + static_cast<T>(lane) * step);
+  }
+  if (notSame && notSteps)
+    return Spread::Lanes;
+  uint64_t address = static_cast<T>(first + static_cast<T>(instruction.immediate));
+  to[0] = address % bytes ? nullptr : resolve(space, address, notSame ? bytes * kLanes : bytes, 0);
+  return !to[0] ? Spread::Lanes : notSame ? Spread::Steps : Spread::Same;
+}
+
+Spread Warp::reach(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to) {
+  // Lanes' local memories do not lie side by side.
+  if (mask == kAllLanes && space != Space::Local &&
+      !(space == Space::Generic && at<uint64_t>(instruction.a)[0] + uint64_t(instruction.immediate) - kLocalWindow < kSmallWindowBytes)) {
+    Spread spread = instruction.wideBase ? reachTogether<uint64_t>(instruction, space, bytes, to)
+                                         : reachTogether<uint32_t>(instruction, space, bytes, to);
+    if (spread != Spread::Lanes)
+      return spread;
+  }
+  uint64_t from[kLanes];
+  addresses(instruction, from);
+  return translate(instruction, space, from, bytes, to) ? Spread::Lanes : Spread::Fault;
+}
+
 void Warp::fault(const Instruction &instruction, int code, const std::string &what, int lane) {
   stop = Stop::Fault;
   Launch &launch = *block->launch;
