@@ -49,7 +49,7 @@ LogicalResult tenon::emitParts(ModuleOp loops, unsigned threads,
     parts.push_back(std::move(part));
   }
   for (auto global : llvm::make_early_inc_range(loops.getOps<LLVM::GlobalOp>())) {
-    auto owner = partOf.find(global.getSymName().rsplit('.').first);
+    auto owner = partOf.find(global.getSymName().take_until([](char c) { return c == '.' || c == '$'; }));
     if (owner != partOf.end())
       global->moveBefore(parts[owner->second]->getBody(), parts[owner->second]->getBody()->begin());
   }

@@ -16,7 +16,7 @@ namespace tenon {
 void forEachPart(unsigned threads, llvm::ArrayRef<size_t> sizes, llvm::function_ref<void(size_t)> work);
 
 /// Every function of `loops`, which is in LLVM's dialect, becomes an LLVM module of its own, with the globals whose names
-/// begin with its name and a dot: the same kernel gives the same bytes whatever else the model holds. `results` gets name
+/// begin with its name and a dot or dollar: the same kernel gives the same bytes whatever else the model holds. `results` gets name
 /// and what `emit` made of it, in the order of the functions. All errors are reported.
 mlir::LogicalResult emitParts(mlir::ModuleOp loops, unsigned threads,
                               llvm::function_ref<llvm::Expected<std::string>(llvm::Module &)> emit,

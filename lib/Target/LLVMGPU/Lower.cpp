@@ -152,7 +152,7 @@ static void askForShared(ModuleOp module, LLVM::LLVMFuncOp kernel) {
   if (bytes <= kDeclared)
     return;
   OpBuilder b(kernel);
-  std::string name = (kernel.getSymName() + ".shared").str();
+  std::string name = (kernel.getSymName() + "$shared").str(); // PTX names have no dots
   auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
   auto memory = LLVM::GlobalOp::create(b, kernel.getLoc(), type, /*isConstant=*/false, LLVM::Linkage::External, name, Attribute(),
                                        kAlign, device::kSharedSpace);

@@ -27,8 +27,34 @@ kernel.func @product(%a: tensor<64x64xf16>, %b: tensor<64x64xf16>) -> tensor<64x
   kernel.return %0 : tensor<64x64xf16>
 }
 // CHECK:       llvm.func @tn_kernel_product
-// CHECK:       llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr -> vector<8xf16>
+// CHECK:       llvm.call_intrinsic "llvm.nvvm.cp.async.cg.shared.global.16"
+// CHECK:       llvm.call_intrinsic "llvm.nvvm.cp.async.wait.group"
+// CHECK:       nvvm.barrier0
+// CHECK:       llvm.call_intrinsic "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"
 // CHECK:       llvm.call_intrinsic "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+
+// Large tiles need more than a kernel may declare; an operand that is computed comes through registers.
+kernel.func @large(%a: tensor<2048x64xf16>, %b: tensor<2048x64xf16>) -> tensor<2048x2048xf16> {
+  %n = graph.map ins(%a : tensor<2048x64xf16>) maps [affine_map<(d0, d1) -> (d0, d1)>] -> tensor<2048x64xf16> {
+  ^bb0(%x: f16):
+    %s = arith.negf %x : f16
+    graph.yield %s : f16
+  }
+  %0 = graph.contract %n, %b maps [affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> (d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1)>] : tensor<2048x64xf16>, tensor<2048x64xf16> -> tensor<2048x2048xf16>
+  kernel.return %0 : tensor<2048x2048xf16>
+}
+// CHECK:       llvm.func @tn_kernel_large
+// CHECK-NOT:   cp.async
+// CHECK:       llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr -> vector<8xf16>
+
+kernel.func @plain(%a: tensor<2048x64xf16>, %b: tensor<2048x64xf16>) -> tensor<2048x2048xf16> {
+  %0 = graph.contract %a, %b maps [affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> (d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1)>] : tensor<2048x64xf16>, tensor<2048x64xf16> -> tensor<2048x2048xf16>
+  kernel.return %0 : tensor<2048x2048xf16>
+}
+// CHECK:       llvm.mlir.global external @tn_kernel_plain$shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
+// CHECK:       llvm.func @tn_kernel_plain
+// CHECK-SAME:  device.shared = 73984
+// CHECK:       cp.async
 }
 
 //--- rocm.mlir
