@@ -25,12 +25,12 @@ foreach(library ${LLVM_AVAILABLE_LIBS})
   endif()
 endforeach()
 
-# lld initializes every target that this LLVM was built with; all but the one we emit code for are stubs.
+# lld initializes every target that this LLVM was built with; all but those we emit code for are stubs.
 set(tenon_stubs "#include \"llvm/Plugins/PassPlugin.h\"\n")
 string(APPEND tenon_stubs "llvm::PassPluginLibraryInfo getPollyPluginInfo() {\n"
   "  return {LLVM_PLUGIN_API_VERSION, \"Polly\", \"0\", [](llvm::PassBuilder &) {}};\n}\nextern \"C\" {\n")
 foreach(target ${LLVM_TARGETS_TO_BUILD})
-  if(NOT target STREQUAL "X86")
+  if(NOT target MATCHES "^(X86|NVPTX|AMDGPU)$")
     foreach(part TargetInfo Target TargetMC AsmPrinter AsmParser)
       string(APPEND tenon_stubs "void LLVMInitialize${target}${part}() {}\n")
     endforeach()
@@ -40,7 +40,7 @@ string(APPEND tenon_stubs "}\n")
 file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/StaticLLVMStubs.cpp CONTENT "${tenon_stubs}")
 add_library(TenonStaticLLVMStubs STATIC ${CMAKE_BINARY_DIR}/StaticLLVMStubs.cpp)
 
-llvm_map_components_to_libnames(tenon_llvm_libs X86 Passes Target TargetParser MC Core Support IRReader BitReader
+llvm_map_components_to_libnames(tenon_llvm_libs X86 NVPTX AMDGPU Passes Target TargetParser MC Core Support IRReader BitReader
   BitWriter Linker TransformUtils ipo LTO DTLTO Option Coverage Analysis Object frontendopenmp frontendoffloading
   debuginfodwarf)
 

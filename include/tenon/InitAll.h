@@ -17,6 +17,7 @@
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "tenon/Target/CPU/Passes.h"
 #include "tenon/Target/Device/LowerKernels.h"
+#include "tenon/Target/LLVMGPU/Lower.h"
 #include "tenon/Target/SPIRV/Serialize.h"
 
 namespace tenon {
@@ -37,6 +38,7 @@ inline void registerAllPasses() {
   cpu::registerLowerKernelsPasses();
   cpu::registerCPUTargetPasses();
   device::registerDevicePasses();
+  llvmgpu::registerLLVMGPUPasses();
   spirv::registerSPIRVPasses();
   registerConvertGraphToKernelPass();
   graph::registerGraphPasses();

@@ -1,5 +1,6 @@
 //===- Emit.cpp - LLVM modules to machine code ----------------------------===//
 #include "tenon/Bundle/Emit.h"
+#include "Machine.h"
 #include "SplitMasks.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Bitcode/BitcodeReader.h"
@@ -18,42 +19,52 @@ using namespace tenon;
 extern const unsigned char tenonBuiltins[];
 extern const unsigned long tenonBuiltinsBytes;
 
+// The targets that we generate code for, of all that LLVM may hold.
+#define TENON_LLVM_TARGETS(X) X(X86) X(NVPTX) X(AMDGPU)
+
 extern "C" {
-void LLVMInitializeX86TargetInfo();
-void LLVMInitializeX86Target();
-void LLVMInitializeX86TargetMC();
-void LLVMInitializeX86AsmPrinter();
+#define TENON_DECLARE(NAME)                                                                                            \
+  void LLVMInitialize##NAME##TargetInfo();                                                                             \
+  void LLVMInitialize##NAME##Target();                                                                                 \
+  void LLVMInitialize##NAME##TargetMC();                                                                               \
+  void LLVMInitialize##NAME##AsmPrinter();
+TENON_LLVM_TARGETS(TENON_DECLARE)
 void LLVMInitializeX86AsmParser();
 }
 
 static void initializeTargets() {
   static std::once_flag once;
   std::call_once(once, [] {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
+#define TENON_INITIALIZE(NAME)                                                                                         \
+  LLVMInitialize##NAME##TargetInfo();                                                                                  \
+  LLVMInitialize##NAME##Target();                                                                                      \
+  LLVMInitialize##NAME##TargetMC();                                                                                    \
+  LLVMInitialize##NAME##AsmPrinter();
+    TENON_LLVM_TARGETS(TENON_INITIALIZE)
     LLVMInitializeX86AsmParser();
   });
 }
 
-static Expected<std::unique_ptr<TargetMachine>> makeMachine(target::CPUAttr cpu, int optLevel) {
+Expected<std::unique_ptr<TargetMachine>> tenon::makeMachine(const Machine &machine, int optLevel) {
   initializeTargets();
   std::string error;
-  Triple triple(cpu.getTriple());
+  Triple triple(machine.triple);
   const Target *target = TargetRegistry::lookupTarget(triple, error);
   if (!target)
-    return createStringError("cannot generate code for '" + cpu.getTriple() + "': " + error);
+    return createStringError("cannot generate code for '" + machine.triple + "': " + error);
   TargetOptions options;
   options.FunctionSections = true;
   options.DataSections = true;
   options.UseInitArray = true; // code that runs at load time must be seen, to be refused
   auto level = CodeGenOpt::getLevel(optLevel).value_or(CodeGenOptLevel::Default);
-  std::unique_ptr<TargetMachine> machine(target->createTargetMachine(triple, cpu.getCpu(), cpu.getFeatures(), options,
-                                                                     Reloc::PIC_, CodeModel::Small, level));
-  if (!machine)
-    return createStringError("cannot generate code for CPU '" + cpu.getCpu() + "'");
-  return machine;
+  std::optional<CodeModel::Model> model;
+  if (triple.isX86())
+    model = CodeModel::Small;
+  std::unique_ptr<TargetMachine> made(
+      target->createTargetMachine(triple, machine.cpu, machine.features, options, Reloc::PIC_, model, level));
+  if (!made)
+    return createStringError("cannot generate code for processor '" + machine.cpu + "'");
+  return made;
 }
 
 /// What every function of an image has in common.
@@ -72,7 +83,7 @@ static void setAttributes(Module &module, target::CPUAttr cpu) {
   }
 }
 
-static void optimize(Module &module, TargetMachine &machine, const EmitOptions &options) {
+void tenon::optimize(Module &module, TargetMachine &machine, const char *pipeline) {
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager sccs;
@@ -82,8 +93,9 @@ static void optimize(Module &module, TargetMachine &machine, const EmitOptions &
   functions.registerPass([&] {
     TargetLibraryInfoImpl library(machine.getTargetTriple());
     library.disableAllFunctions();
-    for (LibFunc known : {LibFunc_memcpy, LibFunc_memmove, LibFunc_memset, LibFunc_memcmp, LibFunc_bcmp})
-      library.setAvailable(known);
+    if (machine.getTargetTriple().isX86())
+      for (LibFunc known : {LibFunc_memcpy, LibFunc_memmove, LibFunc_memset, LibFunc_memcmp, LibFunc_bcmp})
+        library.setAvailable(known);
     return TargetLibraryAnalysis(library);
   });
   builder.registerModuleAnalyses(modules);
@@ -92,45 +104,54 @@ static void optimize(Module &module, TargetMachine &machine, const EmitOptions &
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
   ModulePassManager passes;
-  // Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops;
-  // LLVM's own vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose
-  // lanes then spill).
-  static constexpr const char *kKernelPasses =
-      "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
-      "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
-      "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
-  if (options.optLevel > 0)
-    cantFail(builder.parsePassPipeline(passes, kKernelPasses), "the pipeline is spelled right");
+  cantFail(builder.parsePassPipeline(passes, pipeline), "the pipeline is spelled right");
   passes.run(module, modules);
 }
 
-static Expected<std::string> emit(Module &module, target::CPUAttr cpu, const EmitOptions &options,
-                                  std::optional<CodeGenFileType> kind) {
-  Expected<std::unique_ptr<TargetMachine>> machine = makeMachine(cpu, options.optLevel);
-  if (!machine)
-    return machine.takeError();
-  module.setTargetTriple(Triple(cpu.getTriple()));
-  module.setDataLayout((*machine)->createDataLayout());
-  // Nothing of the machine that compiles may reach the file.
-  module.setModuleIdentifier("tenon");
-  module.setSourceFileName("tenon");
-  setAttributes(module, cpu);
-  optimize(module, **machine, options);
-  if (cpu.getVectorBits() >= 256) // below, there are no masked instructions
-    splitMaskedAccesses(module, cpu.getVectorBits());
-  std::string text;
-  raw_string_ostream textStream(text);
-  if (!kind) {
-    module.print(textStream, nullptr);
-    return text;
-  }
+Expected<std::string> tenon::writeCode(Module &module, TargetMachine &machine, CodeGenFileType kind) {
   SmallString<0> bytes;
   raw_svector_ostream stream(bytes);
   legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, *kind))
-    return createStringError("target '" + cpu.getTriple() + "' cannot write this kind of file");
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, kind))
+    return createStringError("target '" + machine.getTargetTriple().str() + "' cannot write this kind of file");
   passes.run(module);
   return std::string(bytes);
+}
+
+void tenon::describe(Module &module, const TargetMachine &machine) {
+  module.setTargetTriple(machine.getTargetTriple());
+  module.setDataLayout(machine.createDataLayout());
+  // Nothing of the machine that compiles may reach the file.
+  module.setModuleIdentifier("tenon");
+  module.setSourceFileName("tenon");
+}
+
+// Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops;
+// LLVM's own vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose
+// lanes then spill).
+static constexpr const char *kKernelPasses =
+    "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+    "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
+    "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
+
+static Expected<std::string> emit(Module &module, target::CPUAttr cpu, const EmitOptions &options,
+                                  std::optional<CodeGenFileType> kind) {
+  Machine description{cpu.getTriple().str(), cpu.getCpu().str(), cpu.getFeatures().str()};
+  Expected<std::unique_ptr<TargetMachine>> machine = makeMachine(description, options.optLevel);
+  if (!machine)
+    return machine.takeError();
+  describe(module, **machine);
+  setAttributes(module, cpu);
+  if (options.optLevel > 0)
+    optimize(module, **machine, kKernelPasses);
+  if (cpu.getVectorBits() >= 256) // below, there are no masked instructions
+    splitMaskedAccesses(module, cpu.getVectorBits());
+  if (kind)
+    return writeCode(module, **machine, *kind);
+  std::string text;
+  raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  return text;
 }
 
 Expected<std::string> tenon::emitObject(Module &module, target::CPUAttr cpu, const EmitOptions &options) {

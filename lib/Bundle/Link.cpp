@@ -1,44 +1,26 @@
 //===- Link.cpp - objects to an image -------------------------------------===//
 #include "tenon/Bundle/Link.h"
-#include "lld/Common/CommonLinkerContext.h"
-#include "lld/Common/Driver.h"
-#include "tenon/Bundle/Emit.h"
-#include "llvm/ADT/ScopeExit.h"
+#include "Machine.h"
 #include "llvm/Object/ELF.h"
 #include "llvm/Object/ELFObjectFile.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
-#include <mutex>
-
-LLD_HAS_DRIVER(elf)
 
 using namespace llvm;
 using namespace tenon;
 
 static Error fail(const Twine &message) { return createStringError(inconvertibleErrorCode(), message); }
 
-/// Runs lld on files in a folder of its own, which is removed again; once for each of `runs`, its options.
+/// Links the objects once for each of `runs`, its options.
 static Expected<std::vector<std::string>> runLinker(ArrayRef<ObjectInput> objects, target::CPUAttr cpu,
-                                                    ArrayRef<std::vector<const char *>> runs) {
-  SmallString<128> folder;
-  if (std::error_code error = sys::fs::createUniqueDirectory("tenon-link", folder))
-    return fail("cannot make a temporary folder: " + error.message());
-  sys::fs::setPermissions(folder, sys::fs::owner_all);
-  scope_exit cleanUp([&] { sys::fs::remove_directories(folder); });
+                                                    ArrayRef<std::vector<std::string>> runs) {
+  Expected<WorkFolder> folder = WorkFolder::make("link");
+  if (!folder)
+    return folder.takeError();
   std::vector<std::string> files;
   auto addFile = [&](const Twine &name, StringRef bytes) -> Error {
-    SmallString<128> path(folder);
-    sys::path::append(path, name);
-    std::error_code error;
-    raw_fd_ostream stream(path, error);
-    if (!error)
-      stream << bytes;
-    stream.flush();
-    if (error || stream.error())
-      return fail("cannot write '" + path + "': " + (error ? error : stream.error()).message());
-    files.push_back(path.str().str());
-    return Error::success();
+    Expected<std::string> file = folder->write(name, bytes);
+    if (file)
+      files.push_back(std::move(*file));
+    return file.takeError();
   };
   for (auto [i, object] : llvm::enumerate(objects)) {
     std::string safe = object.name;
@@ -53,32 +35,16 @@ static Expected<std::vector<std::string>> runLinker(ArrayRef<ObjectInput> object
     return builtins.takeError();
   if (Error error = addFile("builtins.o", *builtins))
     return error;
-  SmallString<128> output(folder);
-  sys::path::append(output, "image");
   std::vector<std::string> images;
-  for (ArrayRef<const char *> options : runs) {
-    SmallVector<const char *> pointers{"ld.lld"};
-    llvm::append_range(pointers, options);
-    for (const std::string &file : files)
-      pointers.push_back(file.c_str());
-    pointers.append({"-o", output.c_str()});
-    std::string messages;
-    static std::mutex mutex; // lld has global state
-    std::lock_guard lock(mutex);
-    raw_string_ostream stream(messages);
-    lld::Result result = lld::lldMain(pointers, stream, stream, {{lld::Gnu, &lld::elf::link}});
-    lld::CommonLinkerContext::destroy();
-    if (result.retCode != 0) {
-      std::string text = StringRef(messages).trim().str();
-      for (size_t at; (at = text.find(folder.c_str())) != std::string::npos;)
-        text.erase(at, folder.size() + 1);
-      return fail("cannot link the image:\n" + text);
-    }
-    ErrorOr<std::unique_ptr<MemoryBuffer>> image =
-        MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  for (std::vector<std::string> arguments : runs) {
+    llvm::append_range(arguments, files);
+    arguments.insert(arguments.end(), {"-o", folder->place("image")});
+    if (Error error = runLLD(arguments, *folder))
+      return error;
+    Expected<std::string> image = folder->read("image");
     if (!image)
-      return fail("cannot read the linked image: " + image.getError().message());
-    images.push_back((*image)->getBuffer().str());
+      return image.takeError();
+    images.push_back(std::move(*image));
   }
   return images;
 }
@@ -113,12 +79,12 @@ static Error listFunctions(StringRef image, std::vector<ImageFunction> &function
 }
 
 Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CPUAttr cpu, const LinkOptions &options) {
-  std::vector<const char *> arguments{"-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu",
+  std::vector<std::string> arguments{"-shared", "--no-undefined", "--gc-sections", "--hash-style=gnu",
                                       "--build-id=none", "--threads=1", "--fatal-warnings", "--error-limit=0",
                                       // No code that shares a page with data, at any page size; nothing resolved late.
                                       "-z", "separate-code", "-z", "max-page-size=65536", "-z", "noexecstack", "-z",
                                       "text", "-z", "now"};
-  std::vector<std::vector<const char *>> runs{arguments};
+  std::vector<std::vector<std::string>> runs{arguments};
   if (!options.keepSymbols)
     runs.back().push_back("--strip-all");
   if (options.functions)
@@ -135,7 +101,7 @@ Expected<std::string> tenon::linkImage(ArrayRef<ObjectInput> objects, target::CP
 }
 
 Expected<std::string> tenon::linkRelocatable(ArrayRef<ObjectInput> objects, target::CPUAttr cpu) {
-  std::vector<const char *> arguments{"-r", "--threads=1"};
+  std::vector<std::string> arguments{"-r", "--threads=1"};
   Expected<std::vector<std::string>> images = runLinker(objects, cpu, arguments);
   if (!images)
     return images.takeError();

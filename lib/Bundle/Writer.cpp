@@ -96,8 +96,11 @@ void BundleWriter::collectSegments() {
     imageOf.push_back(add(file::SegmentKind::Image, variant.image));
   for (const BundleVariant &variant : options.variants) {
     std::string code;
-    for (const DeviceKernel &kernel : variant.deviceKernels)
-      code += kernel.code;
+    for (ArrayRef<DeviceCode> module : variant.deviceProgram.modules)
+      for (const DeviceCode &form : module) {
+        code += form.bytes;
+        code.resize(llvm::alignTo(code.size(), TN_BUFFER_ALIGN));
+      }
     deviceOf.push_back(code.empty() ? -1 : add(file::SegmentKind::Device, std::move(code)));
   }
 }
@@ -153,18 +156,28 @@ std::vector<Offset<file::Variant>> BundleWriter::writeVariants(FlatBufferBuilder
     for (auto func : ModuleOp(variant.plan).getOps<plan::FuncOp>())
       entries.push_back(writeVariantEntry(builder, func, variant));
     std::string arch = llvm::Triple::getArchTypeName(llvm::Triple(variant.cpu.getTriple()).getArch()).str();
-    bool isDevice = !variant.device.empty();
+    bool isDevice = static_cast<bool>(variant.device);
     std::vector<Offset<file::DeviceKernel>> kernels;
+    for (const DeviceKernel &kernel : variant.deviceProgram.kernels)
+      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads, kernel.slots));
+    std::vector<Offset<file::DeviceModule>> modules;
     uint64_t offset = 0;
-    for (const DeviceKernel &kernel : variant.deviceKernels) {
-      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), offset, kernel.code.size(), kernel.threads));
-      offset += kernel.code.size();
+    for (ArrayRef<DeviceCode> module : variant.deviceProgram.modules) {
+      std::vector<Offset<file::DeviceCode>> codes;
+      for (const DeviceCode &form : module) {
+        codes.push_back(file::CreateDeviceCode(builder, static_cast<file::DeviceFormat>(form.format), offset, form.bytes.size()));
+        offset = llvm::alignTo(offset + form.bytes.size(), TN_BUFFER_ALIGN);
+      }
+      modules.push_back(file::CreateDeviceModuleDirect(builder, &codes));
     }
-    std::string name = isDevice ? variant.device : variant.cpu.getName().str();
+    std::string name = (isDevice ? variant.device.getName() : variant.cpu.getName()).str();
+    std::string kind = isDevice ? target::stringifyDeviceApi(variant.device.getApi()).str() : "";
+    std::string deviceArch = isDevice ? variant.device.getArch().str() : "";
     variants.push_back(file::CreateVariantDirect(builder, name.c_str(), arch.c_str(), &features, imageOf[v],
                                                  constantsOf[v], TN_ABI_MAJOR, isDevice ? 1 : 0, &sites, &entries,
-                                                 isDevice ? variant.device.c_str() : nullptr, deviceOf[v],
-                                                 isDevice ? &kernels : nullptr));
+                                                 isDevice ? kind.c_str() : nullptr, deviceOf[v],
+                                                 isDevice ? &kernels : nullptr, isDevice ? &modules : nullptr,
+                                                 deviceArch.empty() ? nullptr : deviceArch.c_str()));
   }
   return variants;
 }

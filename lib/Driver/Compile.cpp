@@ -37,7 +37,7 @@ static llvm::Expected<CompileOptions> makeOptions(const CompileCommand &command,
   options.producer = "tenon " TENON_VERSION;
   std::optional<EmitKind> emit = parseEmitKind(command.emit);
   if (!emit)
-    return error("--emit=" + command.emit + " is not known but should be tenon, obj, so, mlir, llvm, asm or spirv");
+    return error("--emit=" + command.emit + " is not known but should be tenon, obj, so, mlir, llvm, asm, ptx, cubin, hsaco or spirv");
   options.emit = *emit;
   if (!command.stopAfter.empty() && !(options.stopAfter = parsePhase(command.stopAfter)))
     return error("--stop-after=" + command.stopAfter + " is not a phase; the phases are " + phaseNames());

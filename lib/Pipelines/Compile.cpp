@@ -1,30 +1,33 @@
 //===- Compile.cpp - from a model to a file -------------------------------===//
 #include "tenon/Pipelines/Compile.h"
+#include "DeviceCode.h"
 #include "Freeze.h"
+#include "Parts.h"
 #include "dialects/Graph/Transforms/Passes.h"
 #include "tenon/Bundle/Emit.h"
 #include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Writer.h"
+#include "tenon_generated.h"
 #include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Pipelines/Host.h"
 #include "tenon/Target/CPU/LowerKernels.h"
 #include "tenon/Target/Device/LowerKernels.h"
-#include "tenon/Target/SPIRV/Serialize.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileOutputBuffer.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/ThreadPool.h"
 #include <chrono>
 
 using namespace mlir;
 using namespace tenon;
+using target::DeviceApi;
+
+static bool isDeviceCode(EmitKind kind) {
+  return kind == EmitKind::SPIRV || kind == EmitKind::PTX || kind == EmitKind::Cubin || kind == EmitKind::CodeObject;
+}
 
 static constexpr std::pair<Phase, const char *> kPhases[] = {
     {Phase::Import, "import"},     {Phase::Raise, "raise"}, {Phase::Freeze, "freeze"}, {Phase::Quantize, "quantize"},
@@ -56,6 +59,9 @@ std::optional<EmitKind> tenon::parseEmitKind(StringRef name) {
       .Case("llvm", EmitKind::LLVM)
       .Case("asm", EmitKind::Assembly)
       .Case("spirv", EmitKind::SPIRV)
+      .Case("ptx", EmitKind::PTX)
+      .Case("cubin", EmitKind::Cubin)
+      .Case("hsaco", EmitKind::CodeObject)
       .Default(std::nullopt);
 }
 
@@ -75,10 +81,10 @@ namespace {
 /// One target of the file: from formed kernels on, each has a module of its own.
 struct Variant {
   target::CPUAttr cpu;    ///< of the host code, and of kernels that a device does not run
-  std::string device;     ///< "vulkan"; empty: the CPU
+  target::GPUAttr device; ///< null: the CPU
   OwningOpRef<ModuleOp> module;
   std::vector<std::pair<std::string, std::string>> objects; ///< name, bytes (or text)
-  std::vector<DeviceKernel> deviceKernels;
+  DeviceProgram deviceProgram;
 };
 
 class Compilation {
@@ -96,9 +102,8 @@ private:
   LogicalResult lower(Variant &variant);
   LogicalResult lowerDevice(Variant &variant, ModuleOp loops);
   LogicalResult emitObjects(Variant &variant, ModuleOp loops);
-  void forEachPart(ArrayRef<size_t> sizes, function_ref<void(size_t)> work);
   LogicalResult writeText(StringRef text, std::string path = {});
-  LogicalResult writeDeviceKernels(const Variant &variant);
+  LogicalResult writeDeviceCode(const Variant &variant);
   LogicalResult writeIR(ModuleOp ir);
   LogicalResult package(MutableArrayRef<Variant> variants);
   LogicalResult report(llvm::Error error);
@@ -146,14 +151,29 @@ LogicalResult Compilation::writeText(StringRef text, std::string path) {
   return success();
 }
 
-/// A file for each kernel.
-LogicalResult Compilation::writeDeviceKernels(const Variant &variant) {
-  if (variant.device.empty())
-    return module.emitError("only a target with SPIR-V, such as vulkan, can be written as such");
+/// SPIR-V: a file for each kernel, in a folder. Else one file.
+LogicalResult Compilation::writeDeviceCode(const Variant &variant) {
+  const DeviceProgram &program = variant.deviceProgram;
+  auto writeForm = [&](uint32_t index, file::DeviceFormat format, const std::string &path) -> LogicalResult {
+    for (const DeviceCode &code : program.modules[index])
+      if (code.format == static_cast<uint8_t>(format))
+        return writeText(StringRef(code.bytes).drop_back(format == file::DeviceFormat::PTX), path); // its end
+    return module.emitError() << "there is no code of this kind for " << (variant.device ? variant.device.getName() : "cpu")
+                              << (format == file::DeviceFormat::Binary ? "; a cubin takes ptxas" : "");
+  };
+  DeviceApi api = options.emit == EmitKind::SPIRV ? DeviceApi::Vulkan
+                  : options.emit == EmitKind::CodeObject ? DeviceApi::ROCm
+                                                         : DeviceApi::CUDA;
+  if (!variant.device || variant.device.getApi() != api)
+    return module.emitError() << "only a target for " << target::stringifyDeviceApi(api) << " can be written as such";
+  if (program.modules.empty())
+    return module.emitError("the model has no kernels for the device");
+  if (api != DeviceApi::Vulkan)
+    return writeForm(0, options.emit == EmitKind::PTX ? file::DeviceFormat::PTX : file::DeviceFormat::Binary, options.output);
   if (std::error_code code = llvm::sys::fs::create_directories(options.output))
     return module.emitError() << "cannot make the folder '" << options.output << "': " << code.message();
-  for (const DeviceKernel &kernel : variant.deviceKernels)
-    if (failed(writeText(kernel.code, options.output + "/" + kernel.name + ".spv")))
+  for (const DeviceKernel &kernel : program.kernels)
+    if (failed(writeForm(kernel.module, file::DeviceFormat::SPIRV, options.output + "/" + kernel.name + ".spv")))
       return failure();
   return success();
 }
@@ -172,75 +192,20 @@ LogicalResult Compilation::runPasses(ModuleOp ir, function_ref<void(OpPassManage
   return pm.run(ir);
 }
 
-/// Runs `work` for each part on as many threads as there may be; long ones first, so that no processor is left with one
-/// at the end.
-void Compilation::forEachPart(ArrayRef<size_t> sizes, function_ref<void(size_t)> work) {
-  unsigned threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
-  SmallVector<size_t> order = llvm::to_vector(llvm::seq<size_t>(0, sizes.size()));
-  if (threads <= 1) {
-    llvm::for_each(order, work);
-    return;
-  }
-  llvm::stable_sort(order, [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
-  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
-  for (size_t i : order)
-    pool.async([&work, i] { work(i); });
-  pool.wait();
-}
-
-static size_t countOps(Operation *root) {
-  size_t count = 0;
-  root->walk([&](Operation *) { ++count; });
-  return count;
-}
-
-/// Loops in LLVM's dialect to objects; each kernel is translated into a context of its own.
+/// Loops in LLVM's dialect to objects.
 LogicalResult Compilation::emitObjects(Variant &variant, ModuleOp loops) {
-  MLIRContext *context = module.getContext();
-  // Every kernel is a part of its own: the same kernel gives the same bytes whatever else the model holds.
-  SmallVector<OwningOpRef<ModuleOp>> parts;
-  SmallVector<std::string> names;
-  SmallVector<size_t> sizes;
-  for (auto function : llvm::make_early_inc_range(loops.getOps<LLVM::LLVMFuncOp>())) {
-    if (function.isExternal())
-      continue;
-    OwningOpRef<ModuleOp> part = ModuleOp::create(module.getLoc());
-    names.push_back(function.getSymName().str());
-    function->moveBefore(part->getBody(), part->getBody()->end());
-    sizes.push_back(countOps(*part));
-    parts.push_back(std::move(part));
-  }
+  size_t before = variant.objects.size();
+  LogicalResult status = emitParts(
+      loops, options.threads,
+      [&](llvm::Module &part) {
+        return options.emit == EmitKind::Assembly ? emitAssembly(part, variant.cpu)
+               : options.emit == EmitKind::LLVM   ? emitLLVM(part, variant.cpu)
+                                                  : emitObject(part, variant.cpu);
+      },
+      variant.objects);
   if (statistics)
-    statistics->kernels = std::max<unsigned>(statistics->kernels, parts.size() + variant.deviceKernels.size());
-  std::vector<std::string> results(parts.size()), errors(parts.size());
-  DialectRegistry registry;
-  registerBuiltinDialectTranslation(registry);
-  registerLLVMDialectTranslation(registry);
-  context->appendDialectRegistry(registry);
-  context->loadAllAvailableDialects();
-  forEachPart(sizes, [&](size_t i) {
-    llvm::LLVMContext llvmContext;
-    std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(*parts[i], llvmContext, names[i]);
-    if (!llvmModule) {
-      errors[i] = "cannot be translated to LLVM IR";
-      return;
-    }
-    EmitOptions emitOptions;
-    llvm::Expected<std::string> result =
-        options.emit == EmitKind::Assembly ? emitAssembly(*llvmModule, variant.cpu, emitOptions)
-        : options.emit == EmitKind::LLVM   ? emitLLVM(*llvmModule, variant.cpu, emitOptions)
-                                           : emitObject(*llvmModule, variant.cpu, emitOptions);
-    if (result)
-      results[i] = std::move(*result);
-    else
-      errors[i] = llvm::toString(result.takeError());
-  });
-  LogicalResult status = success();
-  for (auto [name, error] : llvm::zip(names, errors))
-    if (!error.empty())
-      status = module.emitError() << "kernel '" << name << "' " << error;
-  for (auto [name, result] : llvm::zip(names, results))
-    variant.objects.emplace_back(name, std::move(result));
+    statistics->kernels = std::max<unsigned>(statistics->kernels, variant.objects.size() - before +
+                                                                      variant.deviceProgram.kernels.size());
   return status;
 }
 
@@ -258,17 +223,7 @@ LogicalResult Compilation::lowerDevice(Variant &variant, ModuleOp loops) {
     kernel->moveBefore(variant.module->getBody(), variant.module->getBody()->end());
   if (failed(status) || options.onPlan)
     return status;
-  if (failed(spirv::prepareKernels(*threads)))
-    return failure();
-  for (auto function : llvm::to_vector(threads->getOps<func::FuncOp>())) {
-    std::string name = function.getSymName().str();
-    uint32_t size = function->getAttrOfType<IntegerAttr>("device.threads").getInt();
-    FailureOr<std::string> code = spirv::serializeKernel(function);
-    if (failed(code))
-      return module.emitError() << "kernel '" << name << "' cannot be written as SPIR-V";
-    variant.deviceKernels.push_back({name, std::move(*code), size});
-  }
-  return success();
+  return writeDeviceProgram(*threads, variant.device, options.threads, variant.deviceProgram);
 }
 
 /// Kernels to machine code. The loops are written in one module, then dealt out, so that all processors have work.
@@ -277,8 +232,8 @@ LogicalResult Compilation::lower(Variant &variant) {
       ->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
                     vector::VectorDialect>();
   OwningOpRef<ModuleOp> loops = ModuleOp::create(module.getLoc());
-  if (failed(variant.device.empty() ? cpu::emitKernels(*variant.module, *loops, variant.cpu)
-                                    : lowerDevice(variant, *loops)))
+  if (failed(variant.device ? lowerDevice(variant, *loops)
+                            : cpu::emitKernels(*variant.module, *loops, variant.cpu)))
     return failure();
   if (options.onPlan)
     return success(); // what the kernels need is known now
@@ -312,9 +267,10 @@ LogicalResult Compilation::package(MutableArrayRef<Variant> variants) {
     if (options.emit == EmitKind::SharedObject)
       return writeText(*image);
     bundle.variants.push_back({*variant.module, variant.cpu, std::move(*image), {}, std::move(functions), variant.device,
-                               std::move(variant.deviceKernels)});
-    for (const DeviceKernel &kernel : bundle.variants.back().deviceKernels)
-      bundle.variants.back().codeBytes[kernel.name] = kernel.code.size();
+                               std::move(variant.deviceProgram)});
+    const DeviceProgram &program = bundle.variants.back().deviceProgram;
+    for (const DeviceKernel &kernel : program.kernels)
+      bundle.variants.back().codeBytes[kernel.name] = kernel.codeBytes;
     for (auto &[name, bytes] : variant.objects) {
       llvm::Expected<uint64_t> count = countCode(bytes);
       if (!count)
@@ -363,11 +319,15 @@ LogicalResult Compilation::run() {
       return module.emitError() << error;
     Variant variant;
     variant.cpu = cpu;
-    variant.device = wanted.device;
+    if (!wanted.device.empty()) {
+      variant.device = target::lookupGPU(module.getContext(), wanted.device, error);
+      if (!variant.device)
+        return module.emitError() << error;
+    }
     variant.module = cast<ModuleOp>(module->clone());
     (*variant.module)->setAttr("target.cpu", cpu);
-    if (!variant.device.empty())
-      (*variant.module)->setAttr(kDeviceAttr, StringAttr::get(module.getContext(), variant.device));
+    if (variant.device)
+      target::setDevice(*variant.module, variant.device);
     variants.push_back(std::move(variant));
   }
   if (variants.size() > 1 && options.emit != EmitKind::Bundle)
@@ -400,8 +360,8 @@ LogicalResult Compilation::run() {
       if (failed(status) || failed(verify(*variant.module)))
         return failure();
     }
-    if (phase == Phase::Lower && options.emit == EmitKind::SPIRV)
-      return writeDeviceKernels(variants.front());
+    if (phase == Phase::Lower && isDeviceCode(options.emit))
+      return writeDeviceCode(variants.front());
     if (phase == Phase::Plan && options.onPlan) {
       options.onPlan(*variants.front().module);
       return success();

@@ -1,5 +1,6 @@
 //===- Host.cpp - from ordered kernels to the host program ----------------===//
 #include "tenon/Pipelines/Host.h"
+#include "dialects/Target/IR/TargetDialect.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Plan/Transforms/Lifetimes.h"
 #include "dialects/Rt/IR/RtDialect.h"
@@ -49,7 +50,7 @@ LogicalResult tenon::buildPlan(ModuleOp module, const WeightKeyFn &weightKey) {
   module.getContext()->loadDialect<plan::PlanDialect>();
   if (failed(convertKernelToPlan(module, weightKey)))
     return failure();
-  bool ok = true, isDevice = module->hasAttr(kDeviceAttr);
+  bool ok = true, isDevice = target::getDevice(module) != nullptr;
   if (isDevice)
     markDeviceCalls(module);
   for (auto func : module.getOps<plan::FuncOp>()) {
@@ -70,8 +71,8 @@ FailureOr<std::string> tenon::compileHost(ModuleOp module, HostOutput output) {
       ->loadDialect<rt::RtDialect, LLVM::LLVMDialect, cf::ControlFlowDialect, scf::SCFDialect, arith::ArithDialect>();
   // Only the plans and what they name: kernels may be large, and stay where they are.
   OwningOpRef<ModuleOp> host = ModuleOp::create(module.getLoc());
-  if (Attribute device = module->getAttr(kDeviceAttr))
-    (*host)->setAttr(kDeviceAttr, device);
+  if (target::GPUAttr device = target::getDevice(module))
+    target::setDevice(*host, device);
   OpBuilder builder = OpBuilder::atBlockEnd(host->getBody());
   for (Operation &op : *module.getBody())
     if (isa<plan::FuncOp, plan::ConstantOp, plan::VariableOp>(op))

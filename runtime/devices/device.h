@@ -3,6 +3,7 @@
 #define TENON_RUNTIME_DEVICES_DEVICE_H
 
 #include "../src/error.h"
+#include "tenon_generated.h"
 
 namespace tenon::rt {
 
@@ -13,30 +14,52 @@ struct DeviceMemory {
   void *handle[2];         ///< the kind's own
 };
 
+/// What a launch passes to all threads.
+struct Launch {
+  const uint64_t *slots; ///< null: they lie in memory that the device reaches, at `address`
+  uint32_t count;
+  uint64_t address;
+  int64_t groups;
+  uint64_t report;
+};
+
 /// All functions may be called by several threads at once, each with queues of its own. What a queue is told runs in order,
 /// and at the latest when `finish` is called. Failures give a status and a message that names what the driver said.
 struct DeviceKind {
   const char *name; ///< as in file::Variant::device
-  /// Whether there is a device; if not, `why`.
-  bool (*isHere)(TextBuffer *why);
+  /// Whether launches take slots by value, up to TN_DEVICE_SLOTS.
+  bool takesSlots;
+  /// Whether there is a device for code of `arch` (null: of any); if not, `why`.
+  bool (*isHere)(const char *arch, uint32_t index, TextBuffer *why);
   /// `index`: which of several.
   tn_status_t (*open)(uint32_t index, void **device, tn_error_t *error);
   void (*close)(void *device);
   tn_status_t (*allocate)(void *device, uint64_t bytes, bool onHost, DeviceMemory *memory, tn_error_t *error);
   void (*release)(void *device, DeviceMemory *memory);
-  tn_status_t (*load)(void *device, const uint8_t *code, uint64_t bytes, const char *name, void **kernel,
+  /// TN_BAD_CPU: the driver does not take code of this form; another may do.
+  tn_status_t (*load)(void *device, file::DeviceFormat format, const uint8_t *code, uint64_t bytes, void **module,
                       tn_error_t *error);
-  void (*unload)(void *device, void *kernel);
+  void (*unload)(void *device, void *module);
+  /// A kernel of a module, for workgroups of so many threads.
+  tn_status_t (*find)(void *device, void *module, const char *name, uint32_t threads, void **kernel, tn_error_t *error);
+  void (*forget)(void *device, void *kernel);
   tn_status_t (*openQueue)(void *device, void **queue, tn_error_t *error);
   void (*closeQueue)(void *device, void *queue);
-  tn_status_t (*launch)(void *queue, void *kernel, uint64_t args, int64_t groups, uint64_t report, tn_error_t *error);
+  tn_status_t (*launch)(void *queue, void *kernel, const Launch &launch, tn_error_t *error);
   tn_status_t (*copy)(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
                       uint64_t sourceOffset, uint64_t bytes, tn_error_t *error);
   /// Starts what was told, and waits for it.
   tn_status_t (*finish)(void *queue, tn_error_t *error);
+
+  /// Keeping what a queue is told, to tell it again at once; all null when the kind cannot. Between `record` and
+  /// `endRecord` nothing runs; `endRecord` gives what `replay` takes, null `recording` throws it away.
+  tn_status_t (*record)(void *queue, tn_error_t *error);
+  tn_status_t (*endRecord)(void *queue, void **recording, tn_error_t *error);
+  tn_status_t (*replay)(void *queue, void *recording, tn_error_t *error);
+  void (*dropRecord)(void *device, void *recording);
 };
 
-extern const DeviceKind vulkanDevice;
+extern const DeviceKind cudaDevice, rocmDevice, vulkanDevice;
 
 } // namespace tenon::rt
 #endif

@@ -366,11 +366,12 @@ TN_CALLS_IMAGE tn_status_t Call::execute() {
     memcpy(session.found, session.symbols, entry.symbolCount * sizeof(int64_t));
   session.failure.set = false;
   session.region = 0;
+  bool isDone = false;
   if (isOnDevice(program))
-    if (tn_status_t status = deviceBeginCall(session, entry, frame, inputs, outputs, error))
+    if (tn_status_t status = deviceBeginCall(session, entry, frame, inputs, outputs, isDone, error))
       return status;
   int32_t result = 0;
-  {
+  if (!isDone) {
     FpModeScope mode;
     result = program.image.image->entries[index].run(&frame);
   }
@@ -379,7 +380,7 @@ TN_CALLS_IMAGE tn_status_t Call::execute() {
     session.slot = nullptr;
   }
   if (isOnDevice(program))
-    if (tn_status_t status = deviceEndCall(session, entry, outputs, result, error)) {
+    if (tn_status_t status = deviceEndCall(session, entry, frame, outputs, result, error)) {
       session.stateLost |= entry.writesStates && frame.state_phase != TN_STATES_INTACT;
       return status;
     }

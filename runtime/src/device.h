@@ -9,8 +9,8 @@ namespace tenon::rt {
 
 #if TN_WITH_DEVICES
 
-/// Whether the variant's device is here; if not, the reason.
-bool deviceIsHere(const file::Variant &variant, TextBuffer *why);
+/// Whether the variant's device, the `index`-th of its kind, is here; if not, the reason.
+bool deviceIsHere(const file::Variant &variant, uint32_t index, TextBuffer *why);
 /// Constants and kernels of a program whose variant is for a device.
 tn_status_t deviceOpen(tn_program &program, tn_error_t *error);
 void deviceClose(tn_program &program);
@@ -21,16 +21,16 @@ tn_status_t deviceReserve(tn_session &session, uint64_t arenaBytes, tn_error_t *
 /// Bytes of a state to or from the CPU's memory; `from` null writes zeros.
 tn_status_t deviceReadState(tn_session &session, uint32_t state, void *to, uint64_t bytes);
 tn_status_t deviceWriteState(tn_session &session, uint32_t state, const void *from, uint64_t bytes);
-/// Before the image runs: inputs, and the frame's addresses. After: waits, results, and failures of kernels, which replace
-/// the image's result.
+/// Before the image runs: inputs, and the frame's addresses. `isDone`: it need not, since the device repeats what it was told
+/// by an earlier call. After: waits, results, and failures of kernels, which replace the image's result.
 tn_status_t deviceBeginCall(tn_session &session, const EntryPoint &entry, tn_frame &frame, const tn_tensor_t *inputs,
-                            const tn_tensor_t *outputs, tn_error_t *error);
-tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_tensor_t *outputs, int32_t &result,
-                          tn_error_t *error);
+                            const tn_tensor_t *outputs, bool &isDone, tn_error_t *error);
+tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, const tn_tensor_t *outputs,
+                          int32_t &result, tn_error_t *error);
 
 #else
 
-inline bool deviceIsHere(const file::Variant &variant, TextBuffer *) { return !variant.device(); }
+inline bool deviceIsHere(const file::Variant &variant, uint32_t, TextBuffer *) { return !variant.device(); }
 inline tn_status_t deviceOpen(tn_program &, tn_error_t *) { return TN_OK; }
 inline void deviceClose(tn_program &) {}
 inline tn_status_t deviceOpenSession(tn_session &, tn_error_t *) { return TN_OK; }
@@ -39,10 +39,11 @@ inline tn_status_t deviceReserve(tn_session &, uint64_t, tn_error_t *) { return 
 inline tn_status_t deviceReadState(tn_session &, uint32_t, void *, uint64_t) { return TN_OK; }
 inline tn_status_t deviceWriteState(tn_session &, uint32_t, const void *, uint64_t) { return TN_OK; }
 inline tn_status_t deviceBeginCall(tn_session &, const EntryPoint &, tn_frame &, const tn_tensor_t *, const tn_tensor_t *,
-                                   tn_error_t *) {
+                                   bool &, tn_error_t *) {
   return TN_OK;
 }
-inline tn_status_t deviceEndCall(tn_session &, const EntryPoint &, const tn_tensor_t *, int32_t &, tn_error_t *) {
+inline tn_status_t deviceEndCall(tn_session &, const EntryPoint &, const tn_frame &, const tn_tensor_t *, int32_t &,
+                                 tn_error_t *) {
   return TN_OK;
 }
 

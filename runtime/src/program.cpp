@@ -49,14 +49,14 @@ static void listVariants(const tn_program &program, const char *device, TextBuff
       continue;
     }
     text.add("lacks ");
-    if (missingFeatures(variant, &text) == 0 && deviceIsHere(variant, &text))
+    if (missingFeatures(variant, &text) == 0 && deviceIsHere(variant, program.deviceIndex, &text))
       text.add("nothing");
   }
 }
 
-static bool runsHere(const file::Variant &variant) {
+static bool runsHere(const tn_program &program, const file::Variant &variant) {
   return strcmp(variant.arch()->c_str(), hostArch()) == 0 && missingFeatures(variant, nullptr) == 0 &&
-         deviceIsHere(variant, nullptr);
+         deviceIsHere(variant, program.deviceIndex, nullptr);
 }
 
 // Of those that run here, or are asked for, the first in the file; of several for the CPU the one with the most features.
@@ -72,7 +72,7 @@ static tn_status_t chooseVariant(tn_program &program, const char *wanted, const 
     known = true;
     // Asked last: whether a device is here takes its driver to tell.
     bool isBetter = program.variant == TN_NO_INDEX || (!variant.device() && mostFeatures < sizeOf(variant.features()));
-    if (!isBetter || !isFor(variant, device) || !runsHere(variant))
+    if (!isBetter || !isFor(variant, device) || !runsHere(program, variant))
       continue;
     program.variant = i;
     mostFeatures = variant.device() ? UINT32_MAX : sizeOf(variant.features());
@@ -352,7 +352,7 @@ tn_status_t tn_variant_info(const tn_program_t *program, uint32_t index, tn_vari
       variant.constants_segment() < 0 ? TN_NO_INDEX : static_cast<uint32_t>(variant.constants_segment());
   result.abi_major = variant.abi_major();
   result.abi_minor_needed = variant.abi_minor_needed();
-  result.runs_here = runsHere(variant);
+  result.runs_here = runsHere(*program, variant);
   result.device = variant.device() ? variant.device()->c_str() : "cpu";
   result.device_segment = static_cast<uint32_t>(variant.device_segment()); // -1 is TN_NO_INDEX
   writeStruct(info, result);

@@ -1,5 +1,9 @@
-"""Models on Vulkan, which here is lavapipe unless a GPU is there: numbers against PyTorch, and every SPIR-V module checked."""
+"""Models on devices, one suite for all kinds: numbers against PyTorch. Without a GPU Vulkan is lavapipe, and CUDA the emulator
+of test/emulators, which runs the PTX; there is none for ROCm, whose code test_device_code.py looks at."""
 
+import ctypes
+import os
+import pathlib
 import shutil
 import subprocess
 import unittest
@@ -10,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import tenon
+from tenon import locate
 from harness import assert_close, command, compile, eager, export, new_path, output_of, run
 
 
@@ -76,33 +81,80 @@ class Steps(nn.Module):
         return self.cache.sum(0) * 2, n[0]
 
 
-def has_vulkan():
-    path = compile(export(nn.ReLU(), (torch.ones(3),)), "--target=vulkan")
+class Halves(nn.Module):
+    """Products of half floats, which matrix units compute: sizes beside their tiles', a depth that no block divides, an operand
+    that is computed, one that is read across, and a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.odd = nn.Linear(96, 136), nn.Linear(136, 80), nn.Linear(80, 35)
+        self.conv = nn.Conv2d(16, 24, 3, padding=1)
+
+    def forward(self, x, y, image):
+        x = self.odd(F.gelu(self.second(torch.relu(self.first(x)))))
+        return x, y @ y.transpose(1, 2), (y * 2).transpose(1, 2) @ y, self.conv(image)
+
+
+class Wide(nn.Module):
+    """Enough of a product for the largest tiles."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 1300)
+
+    def forward(self, x):
+        return self.linear(x).relu()
+
+
+class Many(nn.Module):
+    """More arguments than a launch takes by value."""
+
+    def forward(self, *tensors):
+        return torch.cat(tensors) + 1
+
+
+def gpu_is_there():
+    """An NVIDIA GPU and its driver."""
+    return shutil.which("nvidia-smi") is not None and subprocess.run(["nvidia-smi"], capture_output=True).returncode == 0
+
+
+def load_emulator():
+    """Stands for libcuda.so.1 in this process: a library of that name is there already when the runtime asks for it."""
+    path = pathlib.Path(locate.driver()).parent.parent / "test" / "emulators" / "cuda" / "libcuda.so.1"
+    if path.exists():
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
+
+
+if not gpu_is_there():
+    load_emulator()
+
+
+def is_here(target):
+    path = compile(export(nn.ReLU(), (torch.ones(3),)), f"--target={target}")
     try:
         tenon.Program(path).close()
         return True
     except tenon.Error as error:
-        print(f"no tests on Vulkan: {error}")
+        print(f"no tests on {target}: {error}")
         return False
 
 
-@unittest.skipUnless(has_vulkan(), "no Vulkan device")
-class Vulkan(unittest.TestCase):
-    def check(self, module, args, dynamic_shapes=None, others=(), options=("--target=vulkan",)):
+class Suite:
+    """What every kind of device does; the classes below say which."""
+    target = device = None
+
+    def check(self, module, args, dynamic_shapes=None, others=(), options=(), times=1):
         module = module.eval()
         model = export(module, args, dynamic_shapes)
-        path = compile(model, *options)
+        path = compile(model, f"--target={self.target}", *options)
         for values in (args, *others):
-            assert_close(run(path, values, device="vulkan"), eager(module, values), scaled=True)
-        if shutil.which("spirv-val"):
-            folder = new_path(".spirv")
-            self.assertEqual(command("compile", model, "-o", folder, "--quiet", "--target=vulkan", "--emit=spirv")[0], 0)
-            modules = sorted(folder.glob("*.spv"))
-            self.assertTrue(modules)
-            for each in modules:
-                done = subprocess.run(["spirv-val", "--target-env", "vulkan1.2", each], capture_output=True, text=True)
-                self.assertEqual(done.returncode, 0, f"{each.name}: {done.stderr}")
+            for _ in range(times):
+                assert_close(run(path, values, device=self.device), eager(module, values), scaled=True)
+        self.check_code(model)
         return path
+
+    def check_code(self, model):
+        pass
 
     def test_mlp(self):
         rows = {"x": {0: torch.export.Dim("n", max=300)}}
@@ -125,28 +177,29 @@ class Vulkan(unittest.TestCase):
         x, h = torch.randn(3, 9), torch.randn(4, 33).half()
         self.check(Types(), (x, h, torch.arange(6), torch.tensor([True, False, True, True, False, True])))
 
+    def test_products_of_halves(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            x, y, image = torch.randn(70, 96), torch.randn(2, 45, 40), torch.randn(1, 16, 9, 10)
+            self.check(Halves().to(dtype), (x.to(dtype), y.to(dtype), image.to(dtype)))
+        rows = {"x": {0: torch.export.Dim("n", max=5000)}}
+        self.check(Wide().half(), (torch.randn(140, 64).half(),), rows, [(torch.randn(n, 64).half(),) for n in (1, 129, 1100)])
+
     def test_what_runs_on_the_cpu(self):
         args = torch.randn(4, 8), torch.randint(0, 8, (4, 8))
         path = self.check(Fallback(), args)
         text = output_of("inspect", path)
         self.assertRegex(text, r"sort\S* .* cpu ")
-        self.assertRegex(text, r"pointwise\S* .* vulkan |map\S* .* vulkan ")
+        self.assertRegex(text, rf"pointwise\S* .* {self.device} |map\S* .* {self.device} ")
 
-    def test_memory_that_the_cpu_does_not_reach(self):
-        import os
-        os.environ["TENON_TEST_DEVICE_MEMORY"] = "1"
-        try:
-            self.check(Fallback(), (torch.randn(4, 8), torch.randint(0, 8, (4, 8))))
-            self.check(Mlp(), (torch.randn(5, 40),))
-        finally:
-            del os.environ["TENON_TEST_DEVICE_MEMORY"]
+    def test_many_arguments(self):
+        self.check(Many(), [torch.randn(2, 3) for _ in range(520)])
 
     def test_state(self):
         module = Steps()
-        path = compile(export(module, (torch.randn(2, 4), torch.tensor([1, 5]))), "--target=vulkan")
-        program = tenon.Program(path, device="vulkan")
+        path = compile(export(module, (torch.randn(2, 4), torch.tensor([1, 5]))), f"--target={self.target}")
+        program = tenon.Program(path, device=self.device)
         session = program.session()
-        for seed in range(3):
+        for seed in range(4):
             args = torch.randn(2, 4, generator=torch.Generator().manual_seed(seed)), torch.tensor([seed, 7 - seed])
             assert_close(session(*args), eager(module, args))
         session.close()
@@ -155,17 +208,15 @@ class Vulkan(unittest.TestCase):
     def test_one_file_for_both(self):
         module, args = Mlp().eval(), (torch.randn(5, 40),)
         model = export(module, args)
-        alone, both = compile(model), compile(model, "--target=cpu", "--target=vulkan")
-        for device, name in (("cpu", None), ("vulkan", "vulkan"), (None, None)):
+        alone, both = compile(model), compile(model, "--target=cpu", f"--target={self.target}")
+        for device, name in (("cpu", None), (self.device, self.target), (None, None)):
             program = tenon.Program(both, device=device)
-            self.assertEqual(program.variant == "vulkan", name == "vulkan")
+            self.assertEqual(program.variant == self.target, name == self.target)
             program.close()
             assert_close(run(both, args, device=device), eager(module, args))
         # Constants are there once: what is added is code.
-        weights = sum(p.numel() * 4 for p in module.parameters())
         text = output_of("inspect", both)
         self.assertEqual(text.count(" constants "), 1)
-        self.assertGreater(weights, 0)
         self.assertLess(alone.stat().st_size, both.stat().st_size)
 
     def test_bad_index_is_reported(self):
@@ -173,17 +224,68 @@ class Vulkan(unittest.TestCase):
             def forward(self, x, i):
                 return x[i] * 2
         args = torch.randn(6), torch.tensor([0, 5, 2])
-        path = compile(export(Take(), args), "--target=vulkan")
-        assert_close(run(path, args), eager(Take(), args))
-        with self.assertRaisesRegex(tenon.Error, "index|range"):
-            run(path, (args[0], torch.tensor([0, 9, 2])))
+        program = tenon.Program(compile(export(Take(), args), f"--target={self.target}"), device=self.device)
+        session = program.session()
+        for _ in range(3):
+            assert_close(session(*args), eager(Take(), args))
+            with self.assertRaisesRegex(tenon.Error, "index|range"):
+                session(args[0], torch.tensor([0, 9, 2]))
+        session.close()
+        program.close()
 
     def test_there_is_no_such_device(self):
-        path = compile(export(nn.ReLU(), (torch.ones(3),)), "--target=vulkan")
-        with self.assertRaisesRegex(tenon.Error, "no Vulkan device number 7"):
-            tenon.Program(path, device="vulkan:7")
-        with self.assertRaisesRegex(tenon.Error, "'vulkan' is not for cpu"):
+        path = compile(export(nn.ReLU(), (torch.ones(3),)), f"--target={self.target}")
+        with self.assertRaisesRegex(tenon.Error, "no .*device number 7"):
+            tenon.Program(path, device=f"{self.device}:7")
+        with self.assertRaisesRegex(tenon.Error, f"'{self.target}' is not for cpu"):
             tenon.Program(path, device="cpu")
+
+
+@unittest.skipUnless(is_here("vulkan"), "no Vulkan device")
+class Vulkan(Suite, unittest.TestCase):
+    target = device = "vulkan"
+
+    def check_code(self, model):
+        if not shutil.which("spirv-val"):
+            return
+        folder = new_path(".spirv")
+        self.assertEqual(command("compile", model, "-o", folder, "--quiet", "--target=vulkan", "--emit=spirv")[0], 0)
+        modules = sorted(folder.glob("*.spv"))
+        self.assertTrue(modules)
+        for each in modules:
+            done = subprocess.run(["spirv-val", "--target-env", "vulkan1.2", each], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, f"{each.name}: {done.stderr}")
+
+    def test_memory_that_the_cpu_does_not_reach(self):
+        os.environ["TENON_TEST_DEVICE_MEMORY"] = "1"
+        try:
+            self.check(Fallback(), (torch.randn(4, 8), torch.randint(0, 8, (4, 8))))
+            self.check(Mlp(), (torch.randn(5, 40),))
+        finally:
+            del os.environ["TENON_TEST_DEVICE_MEMORY"]
+
+
+@unittest.skipUnless(is_here("cuda:sm_80"), "neither a GPU of NVIDIA nor its emulator")
+class Cuda(Suite, unittest.TestCase):
+    target, device = "cuda:sm_80", "cuda"
+
+    def test_repeated_calls(self):
+        """The second call of a kind is recorded, later ones replay it; other sizes, and other memory, are told anew."""
+        rows = {"x": {0: torch.export.Dim("n", max=300)}}
+        module = Mlp().eval()
+        program = tenon.Program(compile(export(module, (torch.randn(5, 40),), rows), f"--target={self.target}"), device="cuda")
+        session = program.session()
+        for n in (5, 5, 5, 9, 9, 200, 200, 200, 5, 5, 5):
+            x = torch.randn(n, 40)
+            assert_close(session(x), eager(module, (x,)))
+        session.close()
+        program.close()
+
+    def test_newer_code_comes_first(self):
+        path = compile(export(Mlp(), (torch.randn(5, 40),)), "--target=cuda:sm_75,sm_120a,sm_80", "--target=cpu")
+        text = output_of("inspect", path)
+        places = [text.index(f"variant '{name}'") for name in ("cuda:sm_120a", "cuda:sm_80", "cuda:sm_75")]
+        self.assertEqual(places, sorted(places))
 
 
 if __name__ == "__main__":

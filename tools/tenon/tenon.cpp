@@ -15,7 +15,7 @@ static void addCompile(CLI::App &app, int &status) {
   sub->add_option("--target", c->targets,
                   "cpu (this machine), cpu:portable, cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v4; may be repeated")
       ->allow_extra_args(false);
-  sub->add_option("--emit", c->emit, "tenon (default), obj, so, mlir, llvm, asm, or spirv (a folder)");
+  sub->add_option("--emit", c->emit, "tenon (default), obj, so, mlir, llvm, asm, ptx, cubin, hsaco, or spirv (a folder)");
   sub->add_option("--stop-after", c->stopAfter, "Write the IR after this phase");
   sub->add_option("--dump-ir", c->dumpIR, "Print the IR after this phase; may be repeated")->allow_extra_args(false);
   sub->add_option("--threads", c->threads, "Threads of the compiler; 0: all");
@@ -34,7 +34,7 @@ static void addProgramOptions(CLI::App *sub, ProgramOptions &options) {
   sub->add_option("--threads", options.threads, "Threads of the call; 0: all");
   sub->add_option("--entry", options.entry, "Entry point, when there are several");
   sub->add_option("--variant", options.variant, "Variant to use instead of the best for this CPU");
-  sub->add_option("--device", options.device, "cpu, vulkan, or vulkan:1 for the second one; else the file's first that is here");
+  sub->add_option("--device", options.device, "cpu, cuda, rocm, vulkan, or vulkan:1 for the second one; else the file's first that is here");
 }
 
 static void addRun(CLI::App &app, int &status) {

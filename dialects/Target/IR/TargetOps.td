@@ -4,6 +4,7 @@
 
 include "mlir/IR/OpBase.td"
 include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
 
 def Target_Dialect : Dialect {
   let name = "target";
@@ -26,6 +27,37 @@ def Target_CPUAttr : AttrDef<Target_Dialect, "CPU"> {
   let parameters = (ins StringRefParameter<"">:$name, StringRefParameter<"">:$triple, StringRefParameter<"">:$cpu,
                         StringRefParameter<"">:$features, "int64_t":$vectorBits, "int64_t":$vectorRegisters,
                         "bool":$hasFMA, "bool":$hasF16C, "int64_t":$l1Bytes, "int64_t":$l2Bytes);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Target_DeviceApi : I32EnumAttr<"DeviceApi", "what a device is reached by", [
+    I32EnumAttrCase<"Vulkan", 0, "vulkan">, I32EnumAttrCase<"CUDA", 1, "cuda">, I32EnumAttrCase<"ROCm", 2, "rocm">]> {
+  let cppNamespace = "::tenon::target";
+}
+
+def Target_MatrixUnit : I32EnumAttr<"MatrixUnit", "instructions for small products of matrices", [
+    I32EnumAttrCase<"None", 0, "none">,
+    I32EnumAttrCase<"Mma", 1, "mma">,      // mma.sync of sm_80
+    I32EnumAttrCase<"Mfma", 2, "mfma">,    // CDNA 2 and later
+    I32EnumAttrCase<"Wmma11", 3, "wmma11">, // RDNA 3: both halves of a wave hold the operands
+    I32EnumAttrCase<"Wmma12", 4, "wmma12">]> { // RDNA 4
+  let cppNamespace = "::tenon::target";
+}
+
+def Target_GPUAttr : AttrDef<Target_Dialect, "GPU"> {
+  let mnemonic = "gpu";
+  let summary = "A device as code generation sees it.";
+  let description = [{
+    `name` is what the user asked for and the name of the variant, `arch` the processor as its compiler calls it (empty:
+    any), `subgroup` the threads that run in step (0: not known), `sharedBytes` the memory of a workgroup, `hasBF16`
+    whether bfloat16 is converted by instructions.
+    ```mlir
+    #target.gpu<name = "cuda:sm_80", api = cuda, arch = "sm_80", subgroup = 32, sharedBytes = 49152, matrix = mma, hasBF16 = true>
+    ```
+  }];
+  let parameters = (ins StringRefParameter<"">:$name, EnumParameter<Target_DeviceApi>:$api,
+                        StringRefParameter<"">:$arch, "int64_t":$subgroup, "int64_t":$sharedBytes,
+                        EnumParameter<Target_MatrixUnit>:$matrix, "bool":$hasBF16);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

@@ -9,10 +9,20 @@
 
 namespace tenon {
 
-/// Code of one kernel for a device.
+/// What a device runs, as the file keeps it.
+struct DeviceCode {
+  uint8_t format; ///< file::DeviceFormat
+  std::string bytes;
+};
 struct DeviceKernel {
-  std::string name, code;
-  uint32_t threads; ///< of a workgroup
+  std::string name;
+  uint32_t module;         ///< index into DeviceProgram::modules
+  uint32_t threads, slots; ///< of a workgroup; parameters of 8 bytes
+  uint64_t codeBytes;      ///< in its most portable form
+};
+struct DeviceProgram {
+  std::vector<std::vector<DeviceCode>> modules; ///< each in several forms, the preferred one first
+  std::vector<DeviceKernel> kernels;            ///< as launches number them
 };
 
 /// One way to run the program.
@@ -22,8 +32,8 @@ struct BundleVariant {
   std::string image; // what linkImage gave
   llvm::StringMap<uint64_t> codeBytes; // by symbol of the kernel, and of "host", for `tenon inspect`
   std::vector<ImageFunction> functions = {}; // of the image, for profilers; may be empty
-  std::string device = {};                   // "vulkan"; empty: the CPU
-  std::vector<DeviceKernel> deviceKernels = {};
+  target::GPUAttr device = {};               // null: the CPU
+  DeviceProgram deviceProgram = {};
 };
 
 struct BundleOptions {

@@ -13,9 +13,7 @@ namespace tenon {
 /// Name of a kernel's function in machine code.
 inline std::string kernelSymbol(llvm::StringRef kernel) { return ("tn_kernel_" + kernel).str(); }
 
-/// Attribute of a module whose buffers are a device's: its kind, "vulkan".
-inline constexpr llvm::StringLiteral kDeviceAttr = "target.device";
-/// What the calls of such a module carry: the number of the device's kernel, or for a kernel that runs on the CPU the sizes
+/// What the calls of a module whose buffers are a device's carry: the number of the device's kernel, or for a kernel that runs on the CPU the sizes
 /// of its operands, `#graph.dims` in bytes.
 inline constexpr llvm::StringLiteral kDeviceKernelAttr = "rt.device_kernel", kOperandBytesAttr = "rt.operand_bytes";
 } // namespace tenon

@@ -19,13 +19,13 @@ std::optional<Phase> parsePhase(llvm::StringRef name);
 std::string phaseNames();
 
 /// What comes out.
-enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly, SPIRV };
+enum class EmitKind { Bundle, Object, SharedObject, MLIR, LLVM, Assembly, SPIRV, PTX, Cubin, CodeObject };
 std::optional<EmitKind> parseEmitKind(llvm::StringRef name);
 
 /// One way to run the model.
 struct CompileTarget {
   std::string level = "host"; ///< of the CPU: `host`, `x86-64-v2`, …
-  std::string device = {};    ///< "vulkan"; empty: the CPU runs all
+  std::string device = {};    ///< "vulkan", "cuda:sm_80", …; empty: the CPU runs all
 };
 
 struct CompileOptions {

@@ -3,7 +3,7 @@
 #include "tenon/Conversion/GraphToKernel.h"
 #include "Clusters.h"
 #include "PrepareOperands.h"
-#include "tenon/Target/CPU/LayoutChoice.h"
+#include "tenon/Target/Device/LowerKernels.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -70,14 +70,14 @@ void KernelBuilder::findWantedLayouts() {
   module.walk([&](ContractOp op) {
     for (OpOperand &operand : op->getOpOperands())
       if (auto weight = operand.get().getDefiningOp<UseWeightOp>())
-        if (kernel::LayoutAttr layout = cpu::chooseContractLayout(op, operand.getOperandNumber()))
+        if (kernel::LayoutAttr layout = device::chooseContractLayout(op, operand.getOperandNumber(), target::getDevice(module)))
           wantedLayouts.try_emplace(originOf(symbols, weight), layout);
   });
 }
 
 /// A table that is looked up by rows and is also a factor of a product (tied embeddings) is stored once, in panels.
 kernel::LayoutAttr KernelBuilder::layoutOf(BlockArgument argument, UseWeightOp weight) {
-  if (kernel::LayoutAttr layout = cpu::chooseLayout(argument))
+  if (kernel::LayoutAttr layout = device::chooseLayout(argument, target::getDevice(module)))
     return layout;
   bool isTable = llvm::all_of(argument.getUses(), [](OpOperand &use) {
     auto gather = dyn_cast<GatherOp>(use.getOwner());

@@ -1,5 +1,6 @@
 //===- PlanToRt.cpp - buffers and order -> calls --------------------------===//
 #include "tenon/Conversion/PlanToRt.h"
+#include "dialects/Target/IR/TargetDialect.h"
 #include "dialects/Plan/IR/PlanDialect.h"
 #include "dialects/Rt/IR/RtDialect.h"
 #include "tenon/abi.h"
@@ -113,7 +114,7 @@ public:
     for (auto constant : func->getParentOfType<ModuleOp>().getOps<plan::ConstantOp>())
       constantOffset[constant.getSymName()] = constant.getOffset();
     func.walk([&](plan::AllocOp alloc) { byId[alloc.getId()] = alloc; });
-    isDevice = func->getParentOfType<ModuleOp>()->hasAttr(kDeviceAttr);
+    isDevice = target::getDevice(func->getParentOfType<ModuleOp>()) != nullptr;
     for (auto [i, attribute] : llvm::enumerate(func.getSymbols()))
       if (cast<graph::SymbolAttr>(attribute).isFound())
         found.push_back(i);

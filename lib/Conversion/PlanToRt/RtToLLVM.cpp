@@ -1,5 +1,6 @@
 //===- RtToLLVM.cpp - calls -> LLVM's dialect -----------------------------===//
 // Structured control flow becomes branches first; then a call that can fail can leave the function from anywhere.
+#include "dialects/Target/IR/TargetDialect.h"
 #include "dialects/Rt/IR/RtDialect.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -413,7 +414,7 @@ static void writeImage(rt::ImageOp image, ModuleOp module) {
   set("struct_bytes", number(32, sizeof(tn_image)));
   set("abi_major", number(16, TN_ABI_MAJOR));
   // Older runtimes do for images that use nothing newer: the functions for devices came with minor 1.
-  bool isDevice = module->hasAttr(kDeviceAttr);
+  bool isDevice = target::getDevice(module) != nullptr;
   set("abi_minor_needed", number(16, isDevice ? 1 : 0));
   set("table_bytes_needed", number(32, isDevice ? sizeof(tn_rt_table) : offsetof(tn_rt_table, launch)));
   set("entry_count", number(32, count));

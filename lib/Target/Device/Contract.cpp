@@ -29,18 +29,19 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
   Dims batch = sizesOf(shape.batch), m = sizesOf(shape.m), n = sizesOf(shape.n), k = sizesOf(shape.k);
   unsigned rank = root.getMap(0).getNumDims();
   /// Iteration dimensions bound to the parts of flat positions.
-  auto bind = [&](Evaluator &ev, Point &at, ArrayRef<unsigned> dims, Value flat, ArrayRef<AffineExpr> sizes) {
-    for (auto [dim, index] : llvm::zip(dims, kernels::bindPoint(ev, kernels::delinearize(e, flat, sizes), sizes)))
+  auto bind = [&](Evaluator &ev, Point &at, ArrayRef<unsigned> dims, Value flat, ArrayRef<AffineExpr> sizes,
+                  bool hasLanes = false) {
+    for (auto [dim, index] : llvm::zip(dims, kernels::bindPoint(ev, kernels::delinearize(e, flat, sizes), sizes, hasLanes)))
       at[dim] = index;
   };
   auto read = [&](unsigned operand, Value batchFlat, ArrayRef<unsigned> dims, ArrayRef<AffineExpr> sizes, Value flat,
-                  Value depth) -> Value {
-    Evaluator ev(e, 1);
+                  Value depth, int64_t lanes) -> Value {
+    Evaluator ev(e, lanes);
     Point at = constantPoint(rank, context);
     bind(ev, at, shape.batch, batchFlat, batch);
     bind(ev, at, dims, flat, sizes);
-    bind(ev, at, shape.k, depth, k);
-    return ev.at(root->getOperand(operand), applyMap(root.getMap(operand), at));
+    bind(ev, at, shape.k, depth, k, /*hasLanes=*/true);
+    return ev.vectorAt(root->getOperand(operand), applyMap(root.getMap(operand), at));
   };
   Type element = getElementTypeOrSelf(root.getType());
   Product p;
@@ -49,8 +50,13 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
   p.columns = product(n, context);
   p.depth = product(k, context);
   p.accumulator = kernels::accumulatorFor(element);
-  p.a = [&](Value b, Value row, Value depth) { return read(shape.a, b, shape.m, m, row, depth); };
-  p.b = [&](Value b, Value depth, Value column) { return read(shape.b, b, shape.n, n, column, depth); };
+  p.operandA = getElementTypeOrSelf(root->getOperand(shape.a).getType());
+  p.operandB = getElementTypeOrSelf(root->getOperand(shape.b).getType());
+  p.depthParts = k.empty() ? Dims{p.depth} : k;
+  p.a = [&](Value b, Value row, Value depth, int64_t lanes) { return read(shape.a, b, shape.m, m, row, depth, lanes); };
+  p.b = [&](Value b, Value depth, Value column, int64_t lanes) {
+    return read(shape.b, b, shape.n, n, column, depth, lanes);
+  };
   p.store = [&](ArrayRef<Product::Sum> sums) {
     Evaluator ev(e, 1);
     SmallVector<EpilogueElement> elements;
@@ -64,7 +70,7 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
     }
     return kernels::emitEpilogue(ev, root.getResult(), elements);
   };
-  e.begin(p.threads());
+  e.begin(p.threads(e));
   return p.emit(e);
 }
 
@@ -95,7 +101,10 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
   p.depth = getAffineConstantExpr(taps * *channels, context);
   p.accumulator = kernels::accumulatorFor(element);
   auto split = [&](Value k) { return std::pair(e.divFloor(k, e.i64(*channels)), e.rem(k, e.i64(*channels))); };
-  p.a = [&](Value group, Value row, Value k) -> Value {
+  p.operandA = getElementTypeOrSelf(root.getInput().getType());
+  p.operandB = getElementTypeOrSelf(root.getFilter().getType());
+  p.depthParts = {p.depth, getAffineConstantExpr(*channels, context)};
+  p.a = [&](Value group, Value row, Value k, int64_t lanes) -> Value {
     auto [tap, channel] = split(k);
     SmallVector<Value> pixel = kernels::delinearize(e, row, pixels), at = kernels::delinearize(e, tap, tapSizes);
     SmallVector<Value> position{pixel[0]};
@@ -110,16 +119,22 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
     if (isInside)
       for (Value &place : MutableArrayRef(position).slice(1, spatial.rank()))
         place = e.select(isInside, place, e.i64(0));
-    Evaluator ev(e, 1);
-    Value value = ev.at(root.getInput(), kernels::bindPoint(ev, position, in));
+    Evaluator ev(e, lanes);
+    Value value = ev.vectorAt(root.getInput(), kernels::bindPoint(ev, position, in, /*hasLanes=*/true));
     return value && isInside ? e.select(isInside, value, e.zeros(value.getType())) : value;
   };
-  p.b = [&](Value group, Value k, Value column) -> Value {
+  p.b = [&](Value group, Value k, Value column, int64_t lanes) -> Value {
     auto [tap, channel] = split(k);
     SmallVector<Value> position{e.add(e.mul(group, e.i64(columns)), column), channel};
     position.append(kernels::delinearize(e, tap, tapSizes));
-    Evaluator ev(e, 1);
-    return ev.at(root.getFilter(), kernels::bindPoint(ev, position, filter));
+    Evaluator ev(e, lanes);
+    // The filter is [column, channel, tap…]: channels are the lanes.
+    Point at = kernels::bindPoint(ev, position, filter);
+    if (lanes > 1) {
+      auto dim = cast<AffineDimExpr>(at[1]).getPosition();
+      ev.setDim(dim, {channel, lanes, /*isLane=*/true, {}, filter[1]});
+    }
+    return ev.vectorAt(root.getFilter(), at);
   };
   p.store = [&](ArrayRef<Product::Sum> sums) {
     Evaluator ev(e, 1);
@@ -131,6 +146,6 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
     }
     return kernels::emitEpilogue(ev, root.getResult(), elements);
   };
-  e.begin(p.threads());
+  e.begin(p.threads(e));
   return p.emit(e);
 }

@@ -18,7 +18,7 @@ void device::Emitter::begin(int64_t threadCount) {
   group = block->getArgument(1);
   thread = block->getArgument(2);
   report = block->getArgument(3);
-  loadArguments(block->getArgument(0));
+  function->setAttr(kSlotsAttr, b.getI64IntegerAttr(loadArguments(block->getArgument(0))));
 }
 
 void device::Emitter::finish() { func::ReturnOp::create(b, loc); }
@@ -47,7 +47,7 @@ Value device::Emitter::shared(Type element, int64_t count) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(function);
     memref::GlobalOp::create(b, loc, name, b.getStringAttr("private"), type, Attribute(), /*constant=*/false,
-                             /*alignment=*/IntegerAttr());
+                             b.getI64IntegerAttr(kSharedAlign));
   }
   return memref::GetGlobalOp::create(b, loc, type, name);
 }
@@ -58,6 +58,18 @@ Value device::Emitter::loadShared(Value memory, Value index) {
 void device::Emitter::storeShared(Value memory, Value index, Value value) {
   memref::StoreOp::create(b, loc, value, memory,
                           arith::IndexCastOp::create(b, loc, b.getIndexType(), index).getResult());
+}
+static llvm::MaybeAlign alignOf(VectorType type) {
+  return llvm::MaybeAlign(type.getNumElements() * type.getElementTypeBitWidth() / 8);
+}
+Value device::Emitter::loadSharedVector(Value memory, Value index, int64_t lanes) {
+  VectorType type = vectorOf(cast<MemRefType>(memory.getType()).getElementType(), lanes);
+  Value at = arith::IndexCastOp::create(b, loc, b.getIndexType(), index);
+  return vector::LoadOp::create(b, loc, type, memory, at, /*nontemporal=*/false, alignOf(type));
+}
+void device::Emitter::storeSharedVector(Value memory, Value index, Value vector) {
+  Value at = arith::IndexCastOp::create(b, loc, b.getIndexType(), index);
+  vector::StoreOp::create(b, loc, vector, memory, at, /*nontemporal=*/false, alignOf(cast<VectorType>(vector.getType())));
 }
 void device::Emitter::barrier() { mlir::gpu::BarrierOp::create(b, loc); }
 

@@ -5,21 +5,30 @@
 #define TENON_LIB_TARGET_DEVICE_EMITTER_H
 
 #include "../Kernels/Epilogue.h"
+#include "dialects/Target/IR/TargetDialect.h"
 
 namespace tenon::device {
 
 using kernels::Evaluator;
 using kernels::Point;
 
-/// Attribute of a device function: threads of a workgroup.
+/// Attributes of a device function: threads of a workgroup, and slots of 8 bytes behind `args`.
 inline constexpr llvm::StringLiteral kThreadsAttr = "device.threads";
+inline constexpr llvm::StringLiteral kSlotsAttr = "device.slots";
 /// Memory space of what a workgroup shares.
 inline constexpr int64_t kSharedSpace = 3;
+/// Bytes that its pieces, and all buffers, are aligned to.
+inline constexpr int64_t kSharedAlign = 16, kBufferAlign = 64;
 
 class Emitter final : public kernels::Emitter {
 public:
-  Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into)
-      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), module(into) {}
+  /// `device` null: nothing is known of it.
+  Emitter(mlir::OpBuilder &builder, kernel::FuncOp kernel, mlir::ModuleOp into, target::GPUAttr device)
+      : kernels::Emitter(builder, kernel, 1, /*hasFMA=*/true), device(device), module(into) {
+    bufferAlign = kBufferAlign;
+  }
+
+  target::GPUAttr device;
 
   /// Makes `func.func @tn_kernel_<name>(args, group, thread, report)` for workgroups of so many threads, and stands in its
   /// body; `finish` closes it.
@@ -35,6 +44,9 @@ public:
   mlir::Value shared(mlir::Type element, int64_t count);
   mlir::Value loadShared(mlir::Value memory, mlir::Value index);
   void storeShared(mlir::Value memory, mlir::Value index, mlir::Value value);
+  /// Neighbours; `index` is a multiple of their number.
+  mlir::Value loadSharedVector(mlir::Value memory, mlir::Value index, int64_t lanes);
+  void storeSharedVector(mlir::Value memory, mlir::Value index, mlir::Value vector);
   /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
   void barrier();
   /// The combination of one value of each thread, in a fixed order; the same in all threads. `memory` has room for one

@@ -1,9 +1,13 @@
 #include "tenon/Target/Device/LowerKernels.h"
 #include "../Kernels/Shapes.h"
 #include "Emitter.h"
+#include "MatrixUnit.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Target/CPU/LayoutChoice.h"
+#include "tenon/Target/CPU/Passes.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -25,6 +29,7 @@ static std::function<LogicalResult(device::Emitter &)> findGenerator(const kerne
 
 LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImpl<kernel::FuncOp> &left) {
   MLIRContext *context = module.getContext();
+  target::GPUAttr device = target::getDevice(module);
   context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
                        memref::MemRefDialect, mlir::gpu::GPUDialect>();
   LogicalResult status = success();
@@ -40,7 +45,7 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
       continue;
     }
     OpBuilder builder(context);
-    device::Emitter emitter(builder, kernel, into);
+    device::Emitter emitter(builder, kernel, into, device);
     if (failed(generate(emitter))) {
       status = failure();
       if (emitter.function)
@@ -51,6 +56,37 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
     kernel->setAttr("device", builder.getUnitAttr());
   }
   return status;
+}
+
+/// Panels are read along the columns; matrix units want the depth.
+static kernel::LayoutAttr alongDepth(kernel::LayoutAttr layout, Type type, target::GPUAttr device) {
+  if (!layout || layout.getWidth() == 0 || !device::MatrixUnit::isFor(device, getElementTypeOrSelf(type)))
+    return layout;
+  return kernel::LayoutAttr::get(layout.getContext(), layout.getOrder(), layout.getN(), layout.getGroups(), /*width=*/0);
+}
+
+LogicalResult device::prepareKernels(ModuleOp module, target::GPUAttr device) {
+  PassManager pm(module.getContext());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCSEPass());
+  cpu::ExpandMathPassOptions mathOptions;
+  mathOptions.hasFMA = true;
+  functions.addPass(cpu::createExpandMathPass(mathOptions));
+  cpu::ConvertHalfTypesPassOptions halfOptions;
+  halfOptions.hasF16C = true; // all devices convert f16
+  halfOptions.hasBF16 = device && device.getHasBF16();
+  functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  return pm.run(module);
+}
+
+kernel::LayoutAttr device::chooseContractLayout(graph::ContractOp op, unsigned operand, target::GPUAttr device) {
+  return alongDepth(cpu::chooseContractLayout(op, operand), op->getOperand(operand).getType(), device);
+}
+
+kernel::LayoutAttr device::chooseLayout(BlockArgument argument, target::GPUAttr device) {
+  return alongDepth(cpu::chooseLayout(argument), argument.getType(), device);
 }
 
 namespace {

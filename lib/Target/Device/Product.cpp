@@ -17,7 +17,12 @@ bool Product::isFlat() const {
   return (m && *m <= kFewRows) || (n && *n < kFewColumns);
 }
 
-int64_t Product::threads() const { return isFlat() ? kThreads : kSide * kSide; }
+
+int64_t Product::threads(const Emitter &e) const {
+  if (isFlat())
+    return kThreads;
+  return hasMatrixUnit(e) ? matrixThreads(e) : kSide * kSide;
+}
 
 static Value multiplyAdd(device::Emitter &e, Value a, Value b, Value sum) {
   if (isa<FloatType>(sum.getType()))
@@ -36,7 +41,7 @@ LogicalResult Product::emitFlat(Emitter &e) const {
     SmallVector<Value> place = kernels::delinearize(e, flat, {batches, rows, columns});
     Value zero = e.zeros(accumulator);
     Value sum = e.loop(e.i64(0), e.size(depth), e.i64(1), ValueRange{zero}, [&](Value k, ValueRange carried) {
-      Value left = a(place[0], place[1], k), right = b(place[0], k, place[2]);
+      Value left = a(place[0], place[1], k, 1), right = b(place[0], k, place[2], 1);
       if (!left || !right) {
         status = failure();
         return SmallVector<Value>(carried);
@@ -53,6 +58,8 @@ LogicalResult Product::emitFlat(Emitter &e) const {
 LogicalResult Product::emit(Emitter &e) const {
   if (isFlat())
     return emitFlat(e);
+  if (hasMatrixUnit(e))
+    return emitMatrix(e);
   MLIRContext *context = rows.getContext();
   AffineExpr rowTiles = normalize(rows.ceilDiv(kTile)), columnTiles = normalize(columns.ceilDiv(kTile));
   kernels::setSchedule(e, normalize(batches * rowTiles * columnTiles), getAffineConstantExpr(0, context),
@@ -75,9 +82,9 @@ LogicalResult Product::emit(Emitter &e) const {
       auto clamp = [&](Value at, Value end) { return e.min(at, e.sub(end, one)); };
       // Places outside repeat the last one: what is computed from them is not stored, or not read.
       Value row = e.divFloor(index, e.i64(kBlock)), k = e.rem(index, e.i64(kBlock));
-      Value left = a(batch, clamp(e.add(rowBegin, row), rowEnd), e.min(e.add(begin, k), last));
+      Value left = a(batch, clamp(e.add(rowBegin, row), rowEnd), e.min(e.add(begin, k), last), 1);
       Value depthB = e.divFloor(index, e.i64(kTile)), column = e.rem(index, e.i64(kTile));
-      Value right = b(batch, e.min(e.add(begin, depthB), last), clamp(e.add(columnBegin, column), columnEnd));
+      Value right = b(batch, e.min(e.add(begin, depthB), last), clamp(e.add(columnBegin, column), columnEnd), 1);
       if (!left || !right) {
         status = failure();
         break;

@@ -34,7 +34,7 @@ static unsigned countSymbols(kernel::FuncOp kernel) {
   return count;
 }
 
-void Emitter::loadArguments(Value args) {
+int64_t Emitter::loadArguments(Value args) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext()), word = b.getI64Type();
   int64_t slot = 0;
   auto nextSlot = [&](Type type) {
@@ -47,11 +47,11 @@ void Emitter::loadArguments(Value args) {
     outputs.push_back(nextSlot(pointer));
   for (unsigned i = 0, n = countSymbols(kernel); i < n; ++i)
     symbols.push_back(nextSlot(word));
-  if (!kernel->hasAttr("sites"))
-    return;
   auto total = kernel->getAttrOfType<IntegerAttr>("symbol_count");
   slot += total ? total.getInt() - static_cast<int64_t>(symbols.size()) : 0;
-  siteBase = nextSlot(word);
+  if (kernel->hasAttr("sites"))
+    siteBase = nextSlot(word);
+  return slot;
 }
 
 //===----------------------------------------------------------------------===//
@@ -254,23 +254,28 @@ static Value fromStorage(Emitter &e, Type element, Value value) {
   return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, value, e.zeros(value.getType()));
 }
 
-Value Emitter::loadVector(Value pointer, Type element, Value index, int64_t lanes, Value mask) {
+int64_t Emitter::alignBytes(Type element, int64_t align) const {
+  return std::max(storageBytes(element), std::gcd(bufferAlign, storageBytes(element) * align));
+}
+
+Value Emitter::loadVector(Value pointer, Type element, Value index, int64_t lanes, Value mask, int64_t align) {
   VectorType type = vectorOf(mask ? maskedType(element) : storageType(element), lanes);
   Value address = offsetPointer(pointer, element, index);
-  Value value = mask ? LLVM::MaskedLoadOp::create(b, loc, type, address, mask, zeros(type),
-                                                  b.getI32IntegerAttr(storageBytes(element)))
+  unsigned bytes = alignBytes(element, align);
+  Value value = mask ? LLVM::MaskedLoadOp::create(b, loc, type, address, mask, zeros(type), b.getI32IntegerAttr(bytes))
                            .getResult()
-                     : LLVM::LoadOp::create(b, loc, type, address, storageBytes(element)).getResult();
+                     : LLVM::LoadOp::create(b, loc, type, address, bytes).getResult();
   return fromStorage(*this, element, value);
 }
 
-void Emitter::storeVector(Value pointer, Type element, Value index, Value value, Value mask) {
+void Emitter::storeVector(Value pointer, Type element, Value index, Value value, Value mask, int64_t align) {
   value = toStorage(*this, element, value, mask ? maskedType(element) : storageType(element));
   Value address = offsetPointer(pointer, element, index);
+  unsigned bytes = alignBytes(element, align);
   if (mask)
-    LLVM::MaskedStoreOp::create(b, loc, value, address, mask, b.getI32IntegerAttr(storageBytes(element)));
+    LLVM::MaskedStoreOp::create(b, loc, value, address, mask, b.getI32IntegerAttr(bytes));
   else
-    LLVM::StoreOp::create(b, loc, value, address, storageBytes(element));
+    LLVM::StoreOp::create(b, loc, value, address, bytes);
 }
 
 static Value pointersAt(Emitter &e, Value pointer, Type element, Value indices) {
@@ -436,10 +441,13 @@ SmallVector<Value> tenon::kernels::delinearize(Emitter &e, Value flat, ArrayRef<
   return positions;
 }
 
-Point tenon::kernels::bindPoint(Evaluator &ev, ArrayRef<Value> positions, ArrayRef<AffineExpr> sizes) {
+Point tenon::kernels::bindPoint(Evaluator &ev, ArrayRef<Value> positions, ArrayRef<AffineExpr> sizes, bool hasLanes) {
   Point point;
-  for (auto [position, size] : llvm::zip(positions, sizes))
-    point.push_back(graph::asConstant(size) == 1 ? getAffineConstantExpr(0, ev.e.b.getContext()) : ev.bind(position, size));
+  for (auto [i, position, size] : llvm::enumerate(positions, sizes)) {
+    bool isLane = hasLanes && i + 1 == positions.size() && ev.lanes > 1;
+    point.push_back(graph::asConstant(size) == 1 ? getAffineConstantExpr(0, ev.e.b.getContext())
+                                                 : ev.bind(position, size, isLane ? ev.lanes : 1, isLane));
+  }
   return point;
 }
 

@@ -29,6 +29,7 @@ public:
   kernel::FuncOp kernel;
   int64_t vl;
   bool hasFMA;
+  int64_t bufferAlign = 1; ///< bytes that the address of every buffer is a multiple of
 
   // -- scalars ------------------------------------------------------------------------------------------------------
   mlir::Value i64(int64_t value);
@@ -63,9 +64,12 @@ public:
   /// Pointers kept in memory, 8 bytes each.
   mlir::Value loadPointer(mlir::Value pointer, mlir::Value index);
   void storePointer(mlir::Value pointer, mlir::Value index, mlir::Value value);
-  /// `lanes` elements from `index` on; with a mask, masked-off lanes are not touched and read as zero.
-  mlir::Value loadVector(mlir::Value pointer, mlir::Type element, mlir::Value index, int64_t lanes, mlir::Value mask = {});
-  void storeVector(mlir::Value pointer, mlir::Type element, mlir::Value index, mlir::Value value, mlir::Value mask = {});
+  /// `lanes` elements from `index` on; with a mask, masked-off lanes are not touched and read as zero. `index` is a
+  /// multiple of `align`.
+  mlir::Value loadVector(mlir::Value pointer, mlir::Type element, mlir::Value index, int64_t lanes, mlir::Value mask = {},
+                         int64_t align = 1);
+  void storeVector(mlir::Value pointer, mlir::Type element, mlir::Value index, mlir::Value value, mlir::Value mask = {},
+                   int64_t align = 1);
   /// Elements at a vector of indices.
   mlir::Value gather(mlir::Value pointer, mlir::Type element, mlir::Value indices, mlir::Value mask);
   void scatter(mlir::Value pointer, mlir::Type element, mlir::Value indices, mlir::Value value, mlir::Value mask);
@@ -87,13 +91,16 @@ public:
 
 protected:
   /// Reads what a call passes from `args`, 8 bytes each: addresses of inputs, of outputs, the symbols' values, and, when
-  /// the kernel has error sites, the number of its first.
-  void loadArguments(mlir::Value args);
+  /// the kernel has error sites, the number of its first. Returns how many slots a call passes.
+  int64_t loadArguments(mlir::Value args);
 
   llvm::SmallVector<mlir::Value> inputs, outputs, symbols;
   mlir::Value siteBase; ///< null without error sites
 
 private:
+  /// Bytes that the address of an element is a multiple of.
+  int64_t alignBytes(mlir::Type element, int64_t align) const;
+
   llvm::DenseMap<mlir::AffineExpr, mlir::Value> sizes;
 };
 
@@ -199,8 +206,10 @@ private:
   mlir::Value uniform; ///< scalar condition under which memory may be touched; null: always
 };
 
-/// Binds one loop dimension for each of `sizes` to `positions`; sizes of 1 become the constant 0.
-Point bindPoint(Evaluator &ev, llvm::ArrayRef<mlir::Value> positions, llvm::ArrayRef<mlir::AffineExpr> sizes);
+/// Binds one loop dimension for each of `sizes` to `positions`; sizes of 1 become the constant 0. `hasLanes`: the last is the
+/// lane dimension, whose position is a multiple of the lanes.
+Point bindPoint(Evaluator &ev, llvm::ArrayRef<mlir::Value> positions, llvm::ArrayRef<mlir::AffineExpr> sizes,
+                bool hasLanes = false);
 
 /// Type in which products and sums of these elements are kept.
 mlir::Type accumulatorFor(mlir::Type element);

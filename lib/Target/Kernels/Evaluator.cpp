@@ -320,7 +320,7 @@ Value Evaluator::loadAt(Value pointer, Type element, AffineExpr address) {
   if (uniform)
     lanesOn = both(lanesOn, toVector(uniform));
   if (stride == 1)
-    return e.loadVector(pointer, element, index(address), lanes, lanesOn);
+    return e.loadVector(pointer, element, index(address), lanes, lanesOn, alignOf(address));
   if (stride == -1) {
     Value reversed;
     SmallVector<int64_t> order;
@@ -343,7 +343,7 @@ void Evaluator::store(Value pointer, RankedTensorType type, const Point &point, 
   }
   value = toVector(value);
   if (laneStride(address) == 1)
-    e.storeVector(pointer, element, index(address), value, mask);
+    e.storeVector(pointer, element, index(address), value, mask, alignOf(address));
   else
     e.scatter(pointer, element, toVector(lanesOf(address)), value, mask);
 }

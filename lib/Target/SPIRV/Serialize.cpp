@@ -17,25 +17,10 @@
 #include "mlir/Target/SPIRV/Serialization.h"
 #include "mlir/Transforms/DialectConversion.h"
 #include "mlir/Transforms/Passes.h"
-#include "tenon/Target/CPU/Passes.h"
+#include "tenon/Target/Device/LowerKernels.h"
 
 using namespace mlir;
 namespace spv = mlir::spirv;
-
-LogicalResult tenon::spirv::prepareKernels(ModuleOp module) {
-  PassManager pm(module.getContext());
-  OpPassManager &functions = pm.nest<func::FuncOp>();
-  functions.addPass(createCSEPass());
-  cpu::ExpandMathPassOptions mathOptions;
-  mathOptions.hasFMA = true;
-  functions.addPass(cpu::createExpandMathPass(mathOptions));
-  cpu::ConvertHalfTypesPassOptions halfOptions;
-  halfOptions.hasF16C = true; // conversions of f16 are core SPIR-V
-  functions.addPass(cpu::createConvertHalfTypesPass(halfOptions));
-  functions.addPass(createCanonicalizerPass());
-  functions.addPass(createCSEPass());
-  return pm.run(module);
-}
 
 //===----------------------------------------------------------------------===//
 // Patterns
@@ -161,6 +146,30 @@ struct ConvertNanCheck final : OpConversionPattern<arith::CmpFOp> {
   }
 };
 
+/// There is no bf16: its arithmetic is f32's by now, and what is left is bits.
+struct ConvertBF16Constant final : OpConversionPattern<arith::ConstantOp> {
+  ConvertBF16Constant(const TypeConverter &converter, MLIRContext *context)
+      : OpConversionPattern(converter, context, /*benefit=*/10) {}
+  LogicalResult matchAndRewrite(arith::ConstantOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    if (!op.getType().isBF16())
+      return failure();
+    llvm::APInt bits = cast<FloatAttr>(op.getValue()).getValue().bitcastToAPInt();
+    b.replaceOpWithNewOp<spv::ConstantOp>(op, b.getIntegerType(16), b.getIntegerAttr(b.getIntegerType(16), bits));
+    return success();
+  }
+};
+
+struct ConvertBF16Bitcast final : OpConversionPattern<arith::BitcastOp> {
+  ConvertBF16Bitcast(const TypeConverter &converter, MLIRContext *context)
+      : OpConversionPattern(converter, context, /*benefit=*/10) {}
+  LogicalResult matchAndRewrite(arith::BitcastOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    if (operands.getIn().getType() != getTypeConverter()->convertType(op.getType()))
+      return failure();
+    b.replaceOp(op, operands.getIn());
+    return success();
+  }
+};
+
 struct ConvertReturn final : OpConversionPattern<func::ReturnOp> {
   using OpConversionPattern::OpConversionPattern;
   LogicalResult matchAndRewrite(func::ReturnOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
@@ -270,6 +279,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   options.use64bitIndex = true;
   SPIRVTypeConverter converter(env, options);
   converter.addConversion([](LLVM::LLVMPointerType type) { return IntegerType::get(type.getContext(), 64); });
+  converter.addConversion([](BFloat16Type type) { return IntegerType::get(type.getContext(), 16); }); // its bits
   converter.addConversion([](MemRefType type) -> Type {
     return spv::PointerType::get(spv::ArrayType::get(type.getElementType(), type.getDimSize(0)), spv::StorageClass::Workgroup);
   });
@@ -283,7 +293,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
 
   RewritePatternSet patterns(context);
   patterns.add<ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
-               ConvertSharedStore, ConvertNanCheck, ConvertReturn>(converter, context);
+               ConvertSharedStore, ConvertNanCheck, ConvertBF16Constant, ConvertBF16Bitcast, ConvertReturn>(converter, context);
   arith::populateArithToSPIRVPatterns(converter, patterns);
   populateMathToSPIRVPatterns(converter, patterns);
   ScfToSPIRVContext structured;
@@ -330,7 +340,7 @@ struct ConvertKernelsPass final : PassWrapper<ConvertKernelsPass, OperationPass<
   }
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (failed(tenon::spirv::prepareKernels(module)))
+    if (failed(tenon::device::prepareKernels(module, {})))
       return signalPassFailure();
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       FailureOr<OwningOpRef<ModuleOp>> holder = tenon::spirv::convertKernel(function);

@@ -56,7 +56,7 @@ struct VulkanQueue {
 };
 
 /// What kernels get: docs/devices.md.
-struct Launch {
+struct PushConstants {
   uint64_t args, groups, report;
 };
 } // namespace
@@ -186,7 +186,7 @@ static VkPhysicalDevice findDevice(Loader &l, uint32_t index) {
   return VK_NULL_HANDLE;
 }
 
-static bool isHere(TextBuffer *why) {
+static bool isHere(const char *, uint32_t, TextBuffer *why) {
   Loader l = {};
   if (!openLoader(l, why))
     return false;
@@ -247,7 +247,7 @@ static tn_status_t startDevice(VulkanDevice &d, uint32_t index, tn_error_t *erro
   if (!good)
     return TN_FAIL(error, TN_INTERNAL, "Vulkan's driver lacks functions of version 1.2");
   d.GetDeviceQueue(d.device, d.family, 0, &d.queue);
-  VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(Launch)};
+  VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(PushConstants)};
   VkPipelineLayoutCreateInfo layout = {};
   layout.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO;
   layout.pushConstantRangeCount = 1;
@@ -341,9 +341,11 @@ static tn_status_t allocateMemory(void *handle, uint64_t bytes, bool onHost, Dev
   return status;
 }
 
-static tn_status_t loadKernel(void *handle, const uint8_t *code, uint64_t bytes, const char *name, void **kernel,
+static tn_status_t loadModule(void *handle, file::DeviceFormat format, const uint8_t *code, uint64_t bytes, void **loaded,
                               tn_error_t *error) {
   auto &d = *static_cast<VulkanDevice *>(handle);
+  if (format != file::DeviceFormat::SPIRV)
+    return TN_FAIL(error, TN_BAD_CPU, "Vulkan takes SPIR-V only");
   VkShaderModuleCreateInfo info = {};
   info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   info.codeSize = bytes;
@@ -351,16 +353,26 @@ static tn_status_t loadKernel(void *handle, const uint8_t *code, uint64_t bytes,
   VkShaderModule module;
   if (VkResult result = d.CreateShaderModule(d.device, &info, nullptr, &module))
     return check(result, "load a kernel", error);
+  *loaded = module;
+  return TN_OK;
+}
+
+static void unloadModule(void *handle, void *module) {
+  auto &d = *static_cast<VulkanDevice *>(handle);
+  d.DestroyShaderModule(d.device, reinterpret_cast<VkShaderModule>(module), nullptr);
+}
+
+static tn_status_t findKernel(void *handle, void *module, const char *name, uint32_t, void **kernel, tn_error_t *error) {
+  auto &d = *static_cast<VulkanDevice *>(handle);
   VkComputePipelineCreateInfo pipeline = {};
   pipeline.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
   pipeline.layout = d.layout;
   pipeline.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
   pipeline.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
-  pipeline.stage.module = module;
+  pipeline.stage.module = reinterpret_cast<VkShaderModule>(module);
   pipeline.stage.pName = name;
   VkPipeline made;
   VkResult result = d.CreateComputePipelines(d.device, VK_NULL_HANDLE, 1, &pipeline, nullptr, &made);
-  d.DestroyShaderModule(d.device, module, nullptr);
   if (result)
     return TN_FAIL(error, TN_INTERNAL, "Vulkan cannot compile kernel '%s': %s (%d)", name, nameOf(result),
                    static_cast<int>(result));
@@ -368,7 +380,7 @@ static tn_status_t loadKernel(void *handle, const uint8_t *code, uint64_t bytes,
   return TN_OK;
 }
 
-static void unloadKernel(void *handle, void *kernel) {
+static void forgetKernel(void *handle, void *kernel) {
   auto &d = *static_cast<VulkanDevice *>(handle);
   d.DestroyPipeline(d.device, reinterpret_cast<VkPipeline>(kernel), nullptr);
 }
@@ -438,21 +450,20 @@ static tn_status_t startCommand(VulkanQueue &q, tn_error_t *error) {
   return TN_OK;
 }
 
-static tn_status_t launchKernel(void *handle, void *kernel, uint64_t args, int64_t groups, uint64_t report,
-                                tn_error_t *error) {
+static tn_status_t launchKernel(void *handle, void *kernel, const Launch &launch, tn_error_t *error) {
   auto &q = *static_cast<VulkanQueue *>(handle);
   VulkanDevice &d = *q.device;
   if (tn_status_t status = startCommand(q, error))
     return status;
   // In two dimensions when one does not hold them; groups beyond the last one do nothing.
-  uint64_t most = d.properties.limits.maxComputeWorkGroupCount[0], count = static_cast<uint64_t>(groups);
+  uint64_t most = d.properties.limits.maxComputeWorkGroupCount[0], count = static_cast<uint64_t>(launch.groups);
   uint64_t across = count < most ? count : most, down = (count + across - 1) / across;
   if (down > d.properties.limits.maxComputeWorkGroupCount[1])
     return TN_FAIL(error, TN_TOO_LARGE, "%llu workgroups are more than the device '%s' runs at once",
                    static_cast<unsigned long long>(count), d.properties.deviceName);
-  Launch launch = {args, count, report};
+  PushConstants constants = {launch.address, count, launch.report};
   d.CmdBindPipeline(q.commands, VK_PIPELINE_BIND_POINT_COMPUTE, reinterpret_cast<VkPipeline>(kernel));
-  d.CmdPushConstants(q.commands, d.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(launch), &launch);
+  d.CmdPushConstants(q.commands, d.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(constants), &constants);
   d.CmdDispatch(q.commands, static_cast<uint32_t>(across), static_cast<uint32_t>(down), 1);
   return TN_OK;
 }
@@ -498,7 +509,9 @@ static tn_status_t finishQueue(void *handle, tn_error_t *error) {
   return check(result, "run kernels", error);
 }
 
-const DeviceKind vulkanDevice = {"vulkan",   isHere,    openDevice, closeDevice,  allocateMemory, releaseMemory, loadKernel,
-                                 unloadKernel, openQueue, closeQueue, launchKernel, copyMemory,     finishQueue};
+const DeviceKind vulkanDevice = {
+    "vulkan",   /*takesSlots=*/false, isHere,     openDevice,   closeDevice, allocateMemory, releaseMemory, loadModule, unloadModule,
+    findKernel, forgetKernel,         openQueue,  closeQueue,   launchKernel, copyMemory,    finishQueue,   nullptr,    nullptr,
+    nullptr,    nullptr};
 
 } // namespace tenon::rt

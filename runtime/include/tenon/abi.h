@@ -19,6 +19,11 @@ extern "C" {
 /* Alignment of the arena, of every buffer in it and of every constant, in bytes. */
 #define TN_BUFFER_ALIGN 64
 
+/* Kernels of devices take up to so many slots of 8 bytes as parameters; more of them lie in memory. */
+#define TN_DEVICE_SLOTS 500
+/* Workgroups of a grid's first dimension, where kernels take them to be so many when there is a second. */
+#define TN_DEVICE_GROUPS (1 << 20)
+
 struct tn_frame;
 
 /* One kernel over the tiles [tile_begin, tile_end) of its grid. `args` are 8-byte slots: the addresses of the

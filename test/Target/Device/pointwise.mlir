@@ -13,7 +13,7 @@ kernel.func @add(%x: tensor<1000xf32>, %y: tensor<1000xf32>) -> tensor<1000xf32>
 // CHECK-SAME:  device
 // CHECK-SAME:  tiles = #graph.dims<[8]>
 // CHECK-LABEL: func.func @tn_kernel_add
-// CHECK-SAME:  (%[[ARGS:.*]]: !llvm.ptr, %[[GROUP:.*]]: i64, %[[THREAD:.*]]: i64, %{{.*}}: !llvm.ptr) attributes {device.threads = 128 : i64}
+// CHECK-SAME:  (%[[ARGS:.*]]: !llvm.ptr, %[[GROUP:.*]]: i64, %[[THREAD:.*]]: i64, %{{.*}}: !llvm.ptr) attributes {device.slots = {{[0-9]+}} : i64, device.threads = 128 : i64}
 // CHECK:       %[[BASE:.*]] = arith.muli %[[GROUP]], %{{.*}}
 // CHECK:       %[[AT:.*]] = arith.addi %[[BASE]], %[[THREAD]]
 // CHECK:       arith.cmpi slt, %[[AT]]

@@ -20,6 +20,8 @@ void populateExpandMathPatterns(mlir::RewritePatternSet &patterns, const ExpandM
 struct ConvertHalfTypesOptions {
   /// The target converts between f16 and f32.
   bool hasF16C = false;
+  /// The target converts f32 to bf16.
+  bool hasBF16 = false;
 };
 
 /// Computes bf16 and f16 arithmetic in f32, and converts by integer operations.

@@ -43,6 +43,7 @@ def ConvertHalfTypesPass : Pass<"tenon-cpu-convert-half-types"> {
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
-  let options = [Option<"hasF16C", "has-f16c", "bool", "false", "The target converts between f16 and f32.">];
+  let options = [Option<"hasF16C", "has-f16c", "bool", "false", "The target converts between f16 and f32.">,
+                 Option<"hasBF16", "has-bf16", "bool", "false", "The target converts f32 to bf16.">];
 }
 #endif

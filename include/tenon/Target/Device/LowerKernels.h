@@ -2,7 +2,9 @@
 #ifndef TENON_TARGET_DEVICE_LOWERKERNELS_H
 #define TENON_TARGET_DEVICE_LOWERKERNELS_H
 
+#include "dialects/Graph/IR/GraphDialect.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
+#include "dialects/Target/IR/TargetDialect.h"
 
 namespace tenon::device {
 
@@ -10,6 +12,15 @@ namespace tenon::device {
 /// `tiles`, `scratch` and `work`, and marks it `device`. The others go to `left`: they run on the CPU.
 mlir::LogicalResult emitKernels(mlir::ModuleOp module, mlir::ModuleOp into,
                                 llvm::SmallVectorImpl<kernel::FuncOp> &left);
+
+/// Brings a module of such functions to operations that the device has (null: any): own math, conversions of half floats.
+mlir::LogicalResult prepareKernels(mlir::ModuleOp module, target::GPUAttr device);
+
+/// The layout in which the constant behind a kernel's argument is to be stored: that of the CPU, but along the depth where
+/// the device multiplies matrices of its element type. Null: as it is.
+kernel::LayoutAttr chooseLayout(mlir::BlockArgument argument, target::GPUAttr device);
+/// The same for operand `operand` of a product.
+kernel::LayoutAttr chooseContractLayout(graph::ContractOp op, unsigned operand, target::GPUAttr device);
 
 /// Registers `tenon-device-emit-kernels`.
 void registerDevicePasses();

@@ -9,11 +9,8 @@
 
 namespace tenon::spirv {
 
-/// Brings a module of such functions to what `serializeKernel` takes: own math, conversions of half floats.
-mlir::LogicalResult prepareKernels(mlir::ModuleOp module);
-
-/// The `spirv.module` in a module of its own whose entry point has the function's name; the function is left empty. It wants the capabilities
-/// Shader, Int64 and PhysicalStorageBufferAddresses, and those of the element types that it touches. Addresses are 64-bit
+/// The `spirv.module` in a module of its own whose entry point has the function's name; the function, which
+/// `device::prepareKernels` has seen, is left empty. It wants the capabilities Shader, Int64 and PhysicalStorageBufferAddresses, and those of the element types that it touches. Addresses are 64-bit
 /// numbers; push constants are { u64 args, u64 groups, u64 report }. Reports what has no form in SPIR-V.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> convertKernel(mlir::func::FuncOp kernel);
 /// The same as the bytes of a SPIR-V 1.3 module.

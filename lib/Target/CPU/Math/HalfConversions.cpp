@@ -51,7 +51,7 @@ static Value widenHalf(OpBuilder &b, Location loc, Value v, const ConvertHalfTyp
 static Value narrowToHalf(OpBuilder &b, Location loc, Value v, Type type, const ConvertHalfTypesOptions &options) {
   MathEmitter e(b, loc, type, /*hasFMA=*/false);
   bool isF16 = getElementTypeOrSelf(type).isF16();
-  if (isF16 && options.hasF16C)
+  if (isF16 ? options.hasF16C : options.hasBF16)
     return arith::TruncFOp::create(b, loc, type, v);
   Float x = e.wrap(v);
   Int bits = bitsOf(x);
@@ -97,7 +97,7 @@ struct ConvertTruncF final : OpRewritePattern<arith::TruncFOp> {
     if (!isHalf(op.getType()))
       return rewriter.notifyMatchFailure(op, "not to bf16 or f16");
     bool fromF32 = getElementTypeOrSelf(op.getIn().getType()).isF32();
-    if (fromF32 && options.hasF16C && getElementTypeOrSelf(op.getType()).isF16())
+    if (fromF32 && (getElementTypeOrSelf(op.getType()).isF16() ? options.hasF16C : options.hasBF16))
       return rewriter.notifyMatchFailure(op, "the target has an instruction");
     Value v = op.getIn();
     // From f64 by way of f32, as PyTorch does.
@@ -180,7 +180,7 @@ struct ConvertHalfTypesPass final : impl::ConvertHalfTypesPassBase<ConvertHalfTy
 
   LogicalResult initialize(MLIRContext *context) override {
     RewritePatternSet set(context);
-    populateConvertHalfTypesPatterns(set, {hasF16C});
+    populateConvertHalfTypesPatterns(set, {hasF16C, hasBF16});
     patterns = FrozenRewritePatternSet(std::move(set));
     return success();
   }

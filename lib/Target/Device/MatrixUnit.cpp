@@ -1,0 +1,99 @@
+// Places of elements are those of NVIDIA's PTX ISA ("Matrix Fragments for mma.m16n8k16") and of AMD's instruction set
+// architectures of CDNA 2, RDNA 3 and RDNA 4.
+#include "MatrixUnit.h"
+
+using namespace mlir;
+using namespace tenon;
+using namespace tenon::device;
+using Kind = target::MatrixUnit;
+
+bool MatrixUnit::isFor(target::GPUAttr device, Type operand) {
+  return device && device.getMatrix() != Kind::None && (operand.isF16() || operand.isBF16());
+}
+
+MatrixUnit::MatrixUnit(target::GPUAttr device, Type operand)
+    : m(16), n(device.getMatrix() == Kind::Mma ? 8 : 16), k(16), kind(device.getMatrix()), operand(operand) {}
+
+/// Line and share of the depth of a lane, where a lane holds one line.
+static std::pair<Value, Value> lineOf(Emitter &e, Value lane) { return {e.rem(lane, e.i64(16)), e.divFloor(lane, e.i64(16))}; }
+
+SmallVector<MatrixUnit::Run> MatrixUnit::runsOfB(Emitter &e, Value lane) const {
+  if (kind == Kind::Mma) {
+    Value line = e.divFloor(lane, e.i64(4)), depth = e.mul(e.rem(lane, e.i64(4)), e.i64(2));
+    return {{line, depth, 2}, {line, e.add(depth, e.i64(8)), 2}};
+  }
+  auto [line, part] = lineOf(e, lane);
+  if (kind == Kind::Wmma11) // both halves of the lanes hold the same
+    return {{line, e.i64(0), 8}, {line, e.i64(8), 8}};
+  int64_t length = kind == Kind::Mfma ? 4 : 8;
+  return {{line, e.mul(part, e.i64(length)), length}};
+}
+
+SmallVector<MatrixUnit::Run> MatrixUnit::runsOfA(Emitter &e, Value lane) const {
+  SmallVector<Run> runs = runsOfB(e, lane);
+  if (kind != Kind::Mma)
+    return runs;
+  // Twice as many rows as B has columns.
+  auto below = [&](Run run) { return Run{e.add(run.line, e.i64(8)), run.depth, run.length}; };
+  return {runs[0], below(runs[0]), runs[1], below(runs[1])};
+}
+
+int64_t MatrixUnit::countOfC() const { return kind == Kind::Mma || kind == Kind::Mfma ? 4 : 8; }
+
+SmallVector<std::pair<Value, Value>> MatrixUnit::placesOfC(Emitter &e, Value lane) const {
+  SmallVector<std::pair<Value, Value>> places;
+  if (kind == Kind::Mma) {
+    Value row = e.divFloor(lane, e.i64(4)), column = e.mul(e.rem(lane, e.i64(4)), e.i64(2));
+    for (int64_t i = 0; i < 4; ++i)
+      places.emplace_back(e.add(row, e.i64(i / 2 * 8)), e.add(column, e.i64(i % 2)));
+    return places;
+  }
+  auto [column, part] = lineOf(e, lane);
+  int64_t count = countOfC();
+  for (int64_t i = 0; i < count; ++i)
+    places.emplace_back(kind == Kind::Wmma11 ? e.add(e.i64(2 * i), part) : e.add(e.mul(part, e.i64(count)), e.i64(i)), column);
+  return places;
+}
+
+/// Bit patterns where instructions take bf16 as such.
+static Value asBits(Emitter &e, Value vector, Type element, int64_t count) {
+  return LLVM::BitcastOp::create(e.b, e.loc, count == 1 ? element : Type(VectorType::get(count, element)), vector);
+}
+
+Value MatrixUnit::multiply(Emitter &e, ArrayRef<Value> a, ArrayRef<Value> b, Value c) const {
+  MLIRContext *context = e.b.getContext();
+  Type f32 = e.b.getF32Type(), i32 = e.b.getI32Type(), i16 = e.b.getIntegerType(16);
+  bool isBF16 = operand.isBF16();
+  auto call = [&](StringRef name, Type result, ValueRange operands) {
+    return LLVM::CallIntrinsicOp::create(e.b, e.loc, result, e.b.getStringAttr(name), operands).getResult(0);
+  };
+  SmallVector<Value> operands;
+  if (kind == Kind::Mma) {
+    for (Value run : llvm::concat<const Value>(a, b))
+      operands.push_back(isBF16 ? asBits(e, run, i32, 1) : run);
+    for (int64_t i = 0; i < 4; ++i)
+      operands.push_back(vector::ExtractOp::create(e.b, e.loc, c, i));
+    Value sums = call(isBF16 ? "llvm.nvvm.mma.m16n8k16.row.col.bf16" : "llvm.nvvm.mma.m16n8k16.row.col.f32.f32",
+                      LLVM::LLVMStructType::getLiteral(context, {f32, f32, f32, f32}), operands);
+    SmallVector<Value> parts;
+    for (int64_t i = 0; i < 4; ++i)
+      parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, sums, i));
+    return vector::FromElementsOp::create(e.b, e.loc, c.getType(), parts);
+  }
+  auto whole = [&](ArrayRef<Value> runs) {
+    Value all = runs[0];
+    if (runs.size() == 2)
+      all = vector::ShuffleOp::create(e.b, e.loc, runs[0], runs[1], llvm::to_vector(llvm::seq<int64_t>(0, 16)));
+    return isBF16 ? asBits(e, all, i16, cast<VectorType>(all.getType()).getNumElements()) : all;
+  };
+  operands = {whole(a), whole(b), c};
+  if (kind == Kind::Mfma) {
+    Value zero = LLVM::ConstantOp::create(e.b, e.loc, e.b.getI32IntegerAttr(0)); // no broadcasts
+    operands.append(3, zero);
+    return call(isBF16 ? "llvm.amdgcn.mfma.f32.16x16x16bf16.1k" : "llvm.amdgcn.mfma.f32.16x16x16f16", c.getType(), operands);
+  }
+  std::string lanes = kind == Kind::Wmma11 ? "16" : "8";
+  return call(isBF16 ? "llvm.amdgcn.wmma.f32.16x16x16.bf16.v8f32.v" + lanes + "i16"
+                     : "llvm.amdgcn.wmma.f32.16x16x16.f16.v8f32.v" + lanes + "f16",
+              c.getType(), operands);
+}

@@ -1,0 +1,223 @@
+#include "tenon/Target/LLVMGPU/Lower.h"
+#include "../Device/Emitter.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
+#include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
+#include "mlir/Conversion/LLVMCommon/Pattern.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/DialectConversion.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Target/Device/LowerKernels.h"
+#include "tenon/abi.h"
+
+using namespace mlir;
+using namespace tenon;
+using target::DeviceApi;
+
+//===----------------------------------------------------------------------===//
+// Entries
+//===----------------------------------------------------------------------===//
+
+// Address spaces, the same number for both.
+static constexpr unsigned kGlobalSpace = 1;
+/// Where AMD's kernels find their parameters.
+static constexpr unsigned kConstantSpace = 4;
+
+/// The address as one of global memory, so that instructions for that are chosen.
+static Value asGlobal(OpBuilder &b, Location loc, Value pointer) {
+  MLIRContext *context = b.getContext();
+  Value global = LLVM::AddrSpaceCastOp::create(b, loc, LLVM::LLVMPointerType::get(context, kGlobalSpace), pointer);
+  return LLVM::AddrSpaceCastOp::create(b, loc, LLVM::LLVMPointerType::get(context), global);
+}
+
+namespace {
+/// Which of what a device tells a thread about itself.
+enum class Place { GroupX, GroupY, Thread };
+} // namespace
+
+static Value placeOf(OpBuilder &b, Location loc, DeviceApi api, Place place) {
+  Type i32 = b.getI32Type();
+  bool isCUDA = api == DeviceApi::CUDA;
+  Value value;
+  switch (place) {
+  case Place::GroupX:
+    value = isCUDA ? NVVM::BlockIdXOp::create(b, loc, i32).getResult() : ROCDL::BlockIdXOp::create(b, loc, i32).getResult();
+    break;
+  case Place::GroupY:
+    value = isCUDA ? NVVM::BlockIdYOp::create(b, loc, i32).getResult() : ROCDL::BlockIdYOp::create(b, loc, i32).getResult();
+    break;
+  case Place::Thread:
+    value = isCUDA ? NVVM::ThreadIdXOp::create(b, loc, i32).getResult() : ROCDL::ThreadIdXOp::create(b, loc, i32).getResult();
+    break;
+  }
+  return arith::ExtUIOp::create(b, loc, b.getI64Type(), value);
+}
+
+/// The function's body becomes the kernel's, its arguments what a launch passes.
+static void makeEntry(func::FuncOp function, target::GPUAttr device) {
+  MLIRContext *context = function.getContext();
+  OpBuilder b(context);
+  Location loc = function.getLoc();
+  DeviceApi api = device.getApi();
+  bool isCUDA = api == DeviceApi::CUDA;
+  int64_t slots = function->getAttrOfType<IntegerAttr>(device::kSlotsAttr).getInt();
+  bool isByValue = slots <= TN_DEVICE_SLOTS;
+  Type i64 = b.getI64Type(), pointer = LLVM::LLVMPointerType::get(context);
+  Type block = isByValue && !isCUDA ? LLVM::LLVMPointerType::get(context, kConstantSpace) : pointer;
+  // What reads through an address that came from memory reads global memory.
+  for (auto load : llvm::to_vector(function.getBody().getOps<LLVM::LoadOp>()))
+    if (load.getType() == pointer) {
+      b.setInsertionPointAfter(load);
+      Value global = asGlobal(b, loc, load);
+      load.getResult().replaceAllUsesExcept(global, global.getDefiningOp<LLVM::AddrSpaceCastOp>().getArg().getDefiningOp());
+    }
+
+  Block &body = function.getBody().front();
+  auto *entry = new Block();
+  function.getBody().push_front(entry);
+  entry->addArguments({i64, pointer, block}, {loc, loc, loc});
+  b.setInsertionPointToStart(entry);
+  Value args = entry->getArgument(2);
+  if (block != pointer)
+    args = LLVM::AddrSpaceCastOp::create(b, loc, pointer, args);
+  else if (!isByValue)
+    args = asGlobal(b, loc, args);
+  Value row = arith::MulIOp::create(b, loc, placeOf(b, loc, api, Place::GroupY),
+                                    arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(TN_DEVICE_GROUPS)).getResult());
+  Value group = arith::AddIOp::create(b, loc, placeOf(b, loc, api, Place::GroupX), row);
+  Value arguments[] = {args, group, placeOf(b, loc, api, Place::Thread), asGlobal(b, loc, entry->getArgument(1))};
+  // A grid of two dimensions may have more groups than there are tiles.
+  Value isTile = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, group, entry->getArgument(0));
+  auto guard = scf::IfOp::create(b, loc, isTile, /*withElseRegion=*/false);
+  for (auto [from, to] : llvm::zip(body.getArguments(), arguments))
+    from.replaceAllUsesWith(to);
+  Operation *end = body.getTerminator();
+  guard.thenBlock()->getOperations().splice(guard.thenBlock()->getTerminator()->getIterator(), body.getOperations(),
+                                            body.begin(), end->getIterator());
+  end->moveBefore(entry, entry->end());
+  body.erase();
+  function.setFunctionType(b.getFunctionType({i64, pointer, block}, {}));
+}
+
+/// Tells LLVM what the converted function is.
+static void markKernel(LLVM::LLVMFuncOp kernel, target::GPUAttr device) {
+  Builder b(kernel.getContext());
+  bool isCUDA = device.getApi() == DeviceApi::CUDA;
+  int64_t slots = kernel->getAttrOfType<IntegerAttr>(device::kSlotsAttr).getInt();
+  int32_t threads = kernel->getAttrOfType<IntegerAttr>(device::kThreadsAttr).getInt();
+  if (slots <= TN_DEVICE_SLOTS) {
+    auto type = TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), std::max<int64_t>(slots, 1)));
+    kernel.setArgAttr(2, isCUDA ? LLVM::LLVMDialect::getByValAttrName() : LLVM::LLVMDialect::getByRefAttrName(), type);
+    kernel.setArgAttr(2, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(8));
+    if (isCUDA)
+      kernel.setArgAttr(2, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+  }
+  if (isCUDA) {
+    kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+    kernel->setAttr(NVVM::NVVMDialect::getReqntidAttrName(), b.getDenseI32ArrayAttr({threads, 1, 1}));
+    return;
+  }
+  kernel->setAttr(ROCDL::ROCDLDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  kernel->setAttr(ROCDL::ROCDLDialect::getReqdWorkGroupSizeAttrName(), b.getDenseI32ArrayAttr({threads, 1, 1}));
+  kernel->setAttr(ROCDL::ROCDLDialect::getFlatWorkGroupSizeAttrName(),
+                  b.getStringAttr(Twine(threads) + "," + Twine(threads)));
+}
+
+//===----------------------------------------------------------------------===//
+// Conversion
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct ConvertBarrier final : ConvertOpToLLVMPattern<mlir::gpu::BarrierOp> {
+  ConvertBarrier(const LLVMTypeConverter &converter, DeviceApi api)
+      : ConvertOpToLLVMPattern(converter), api(api) {}
+  LogicalResult matchAndRewrite(mlir::gpu::BarrierOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    if (api == DeviceApi::CUDA)
+      b.replaceOpWithNewOp<NVVM::Barrier0Op>(op);
+    else
+      b.replaceOpWithNewOp<ROCDL::BarrierOp>(op);
+    return success();
+  }
+  DeviceApi api;
+};
+
+/// All of a kernel at once: what one set of patterns leaves, the next would have to look for again.
+struct ConvertToLLVMPass final : PassWrapper<ConvertToLLVMPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertToLLVMPass)
+  explicit ConvertToLLVMPass(DeviceApi api) : api(api) {}
+  void runOnOperation() override {
+    MLIRContext *context = &getContext();
+    LowerToLLVMOptions options(context);
+    options.overrideIndexBitwidth(64);
+    LLVMTypeConverter converter(context, options);
+    RewritePatternSet patterns(context);
+    patterns.add<ConvertBarrier>(converter, api);
+    arith::populateArithToLLVMConversionPatterns(converter, patterns);
+    populateMathToLLVMConversionPatterns(converter, patterns);
+    cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
+    populateVectorToLLVMConversionPatterns(converter, patterns);
+    populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
+    populateFuncToLLVMConversionPatterns(converter, patterns);
+    LLVMConversionTarget target(*context);
+    target.addLegalOp<ModuleOp>();
+    target.addLegalDialect<NVVM::NVVMDialect, ROCDL::ROCDLDialect>();
+    if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
+      signalPassFailure();
+  }
+  DeviceApi api;
+};
+} // namespace
+
+LogicalResult llvmgpu::lowerKernels(ModuleOp module, target::GPUAttr device) {
+  MLIRContext *context = module.getContext();
+  context->loadDialect<NVVM::NVVMDialect, ROCDL::ROCDLDialect, cf::ControlFlowDialect>();
+  for (auto function : llvm::to_vector(module.getOps<func::FuncOp>()))
+    makeEntry(function, device);
+  PassManager pm(context);
+  pm.nest<func::FuncOp>().addPass(createSCFToControlFlowPass());
+  pm.addPass(std::make_unique<ConvertToLLVMPass>(device.getApi()));
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  if (failed(pm.run(module)))
+    return failure();
+  for (auto kernel : module.getOps<LLVM::LLVMFuncOp>())
+    if (!kernel.isExternal())
+      markKernel(kernel, device);
+  return success();
+}
+
+namespace {
+struct LowerKernelsPass final : PassWrapper<LowerKernelsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerKernelsPass)
+  StringRef getArgument() const override { return "tenon-gpu-lower-kernels"; }
+  StringRef getDescription() const override { return "Turns functions of one thread into kernels in LLVM's dialect."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<NVVM::NVVMDialect, ROCDL::ROCDLDialect, cf::ControlFlowDialect, LLVM::LLVMDialect, scf::SCFDialect,
+                    arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    target::GPUAttr device = target::getDevice(module);
+    if (!device || device.getApi() == DeviceApi::Vulkan) {
+      module.emitError("has no 'target.gpu' of NVIDIA or AMD");
+      return signalPassFailure();
+    }
+    for (auto kernel : llvm::make_early_inc_range(module.getOps<kernel::FuncOp>()))
+      kernel.erase(); // what they were is written
+    if (failed(device::prepareKernels(module, device)) || failed(llvmgpu::lowerKernels(module, device)))
+      signalPassFailure();
+  }
+};
+} // namespace
+
+void llvmgpu::registerLLVMGPUPasses() { PassRegistration<LowerKernelsPass>(); }

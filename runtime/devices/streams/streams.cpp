@@ -1,0 +1,306 @@
+#include "streams.h"
+#include "tenon/abi.h"
+
+#include <cstdlib>
+#include <dlfcn.h>
+
+namespace tenon::rt {
+
+namespace {
+struct StreamDevice {
+  const StreamDriver *driver;
+  void *context;
+  int number;
+  char name[100];
+};
+
+struct StreamQueue {
+  StreamDevice *device;
+  void *stream;
+};
+
+struct StreamKernel {
+  void *function;
+  uint32_t threads;
+};
+
+/// While it lives, the thread works with the device.
+class Entered {
+public:
+  explicit Entered(const StreamDevice &d) : driver(*d.driver), code(driver.enter(d.context, d.number, &before)) {}
+  Entered(const Entered &) = delete;
+  ~Entered() {
+    if (code == 0)
+      driver.leave(before);
+  }
+  const StreamDriver &driver;
+  void *before = nullptr;
+  int code;
+};
+} // namespace
+
+void *DriverLibrary::findSymbol(const char *name, const char *older) {
+  void *found = dlsym(handle, name);
+  if (!found && older)
+    found = dlsym(handle, older);
+  if (!found && !missing)
+    missing = name;
+  return found;
+}
+
+static tn_status_t check(const StreamDevice &d, int code, const char *what, tn_error_t *error) {
+  if (code == 0)
+    return TN_OK;
+  const char *name = d.driver->nameError(code);
+  return TN_FAIL(error, d.driver->isOutOfMemory(code) ? TN_NO_MEMORY : TN_INTERNAL, "device '%s' cannot %s: %s (%d)", d.name,
+                 what, name ? name : "an unknown error", code);
+}
+
+//===----------------------------------------------------------------------===//
+// Devices
+//===----------------------------------------------------------------------===//
+
+bool StreamFunctions::isHere(const StreamDriver &driver, const char *arch, uint32_t index, TextBuffer *why) {
+  if (driver.why[0]) {
+    if (why)
+      why->add("%s", driver.why);
+    return false;
+  }
+  // That there are not so many is said when it is opened.
+  int count = 0, device = 0;
+  bool isFound = driver.countDevices(&count) == 0 && count > 0 &&
+                 driver.getDevice(&device, static_cast<int>(index) < count ? static_cast<int>(index) : 0) == 0;
+  if (isFound && (!arch || driver.runs(device, arch)))
+    return true;
+  if (why)
+    why->add(isFound ? "a device of %s that runs code for %s" : "a device of %s", driver.vendor, arch);
+  return false;
+}
+
+tn_status_t StreamFunctions::open(const StreamDriver &driver, uint32_t index, void **device, tn_error_t *error) {
+  int count = 0;
+  if (driver.why[0])
+    return TN_FAIL(error, TN_BAD_CPU, "program needs %s", driver.why);
+  (void)driver.countDevices(&count);
+  if (static_cast<int>(index) >= count)
+    return TN_FAIL(error, TN_BAD_ARGUMENT, "there is no device number %u of %s", index, driver.vendor);
+  auto *d = static_cast<StreamDevice *>(calloc(1, sizeof(StreamDevice)));
+  if (!d)
+    return TN_FAIL(error, TN_NO_MEMORY, "no memory for a device's tables");
+  d->driver = &driver;
+  int code = driver.getDevice(&d->number, static_cast<int>(index));
+  if (!code)
+    code = driver.getName(d->name, sizeof(d->name), d->number);
+  if (!code)
+    code = driver.openContext(d->number, &d->context);
+  if (tn_status_t status = check(*d, code, "be opened", error)) {
+    free(d);
+    return status;
+  }
+  *device = d;
+  return TN_OK;
+}
+
+void StreamFunctions::close(void *device) {
+  auto *d = static_cast<StreamDevice *>(device);
+  d->driver->closeContext(d->number);
+  free(d);
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+tn_status_t StreamFunctions::allocate(void *device, uint64_t bytes, bool onHost, DeviceMemory *memory, tn_error_t *error) {
+  auto &d = *static_cast<StreamDevice *>(device);
+  *memory = {};
+  Entered here(d);
+  int code = here.code;
+  if (!code && onHost) {
+    void *host = nullptr;
+    code = here.driver.allocateHost(&host, bytes, /*flags: mapped, for all contexts=*/3);
+    if (!code && (code = here.driver.getHostAddress(&memory->address, host, 0)))
+      (void)here.driver.releaseHost(host);
+    memory->host = code ? nullptr : static_cast<uint8_t *>(host);
+  } else if (!code) {
+    code = here.driver.allocate(&memory->address, bytes);
+  }
+  if (!code) {
+    memory->bytes = bytes;
+    return TN_OK;
+  }
+  *memory = {};
+  size_t available = 0, total = 0;
+  if (!d.driver->isOutOfMemory(code) || here.driver.getMemoryInfo(&available, &total))
+    return check(d, code, "allocate memory", error);
+  return TN_FAIL(error, TN_NO_MEMORY, "device '%s' has no %llu bytes of memory: %llu of %llu are free", d.name,
+                 static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(available),
+                 static_cast<unsigned long long>(total));
+}
+
+void StreamFunctions::release(void *device, DeviceMemory *memory) {
+  if (!memory->address)
+    return;
+  Entered here(*static_cast<StreamDevice *>(device));
+  if (memory->host)
+    (void)here.driver.releaseHost(memory->host);
+  else
+    (void)here.driver.release(memory->address);
+  *memory = {};
+}
+
+//===----------------------------------------------------------------------===//
+// Code
+//===----------------------------------------------------------------------===//
+
+tn_status_t StreamFunctions::load(void *device, file::DeviceFormat format, const uint8_t *code, uint64_t, void **module,
+                                  tn_error_t *error) {
+  auto &d = *static_cast<StreamDevice *>(device);
+  if (format == file::DeviceFormat::SPIRV)
+    return TN_FAIL(error, TN_BAD_CPU, "device '%s' does not take SPIR-V", d.name);
+  Entered here(d);
+  char log[400] = "";
+  int failed = here.code ? here.code : here.driver.loadModule(module, code, log, sizeof(log));
+  if (!failed)
+    return TN_OK;
+  const char *name = d.driver->nameError(failed);
+  return TN_FAIL(error, d.driver->isWrongCode(failed) ? TN_BAD_CPU : TN_INTERNAL, "device '%s' cannot load kernels: %s (%d) %s",
+                 d.name, name ? name : "an unknown error", failed, log);
+}
+
+void StreamFunctions::unload(void *device, void *module) {
+  Entered here(*static_cast<StreamDevice *>(device));
+  (void)here.driver.unloadModule(module);
+}
+
+tn_status_t StreamFunctions::find(void *device, void *module, const char *name, uint32_t threads, void **kernel,
+                                  tn_error_t *error) {
+  auto &d = *static_cast<StreamDevice *>(device);
+  auto *k = static_cast<StreamKernel *>(malloc(sizeof(StreamKernel)));
+  if (!k)
+    return TN_FAIL(error, TN_NO_MEMORY, "no memory for a kernel's table");
+  Entered here(d);
+  k->threads = threads;
+  if (int code = here.code ? here.code : here.driver.findKernel(&k->function, module, name)) {
+    free(k);
+    return check(d, code, "find a kernel", error);
+  }
+  *kernel = k;
+  return TN_OK;
+}
+
+void StreamFunctions::forget(void *, void *kernel) { free(kernel); }
+
+//===----------------------------------------------------------------------===//
+// Queues
+//===----------------------------------------------------------------------===//
+
+tn_status_t StreamFunctions::openQueue(void *device, void **queue, tn_error_t *error) {
+  auto &d = *static_cast<StreamDevice *>(device);
+  auto *q = static_cast<StreamQueue *>(calloc(1, sizeof(StreamQueue)));
+  if (!q)
+    return TN_FAIL(error, TN_NO_MEMORY, "no memory for a device's queue");
+  q->device = &d;
+  Entered here(d);
+  if (int code = here.code ? here.code : here.driver.createStream(&q->stream, /*apart from the default one=*/1)) {
+    free(q);
+    return check(d, code, "make a stream", error);
+  }
+  *queue = q;
+  return TN_OK;
+}
+
+void StreamFunctions::closeQueue(void *, void *queue) {
+  auto *q = static_cast<StreamQueue *>(queue);
+  {
+    Entered here(*q->device);
+    (void)here.driver.destroyStream(q->stream);
+  }
+  free(q);
+}
+
+tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &launch, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  auto &k = *static_cast<StreamKernel *>(kernel);
+  // { groups, report, slots }, as lib/Target/LLVMGPU declares them.
+  uint64_t block[2 + TN_DEVICE_SLOTS] = {static_cast<uint64_t>(launch.groups), launch.report};
+  uint32_t count = launch.slots ? launch.count : 1;
+  if (launch.slots)
+    memcpy(block + 2, launch.slots, count * sizeof(uint64_t));
+  else
+    block[2] = launch.address;
+  size_t bytes = (2 + count) * sizeof(uint64_t);
+  if (launch.slots && !count)
+    block[2] = 0, bytes += sizeof(uint64_t); // kernels have one slot at least
+  auto mark = [](uintptr_t number) { return reinterpret_cast<void *>(number); };
+  void *extra[] = {mark(1), block, mark(2), &bytes, mark(q.device->driver->endOfParameters)};
+  // Two dimensions when there are too many; groups beyond the last one do nothing.
+  uint64_t groups = static_cast<uint64_t>(launch.groups), across = groups < TN_DEVICE_GROUPS ? groups : TN_DEVICE_GROUPS,
+           down = (groups + across - 1) / across;
+  if (down > 65535)
+    return TN_FAIL(error, TN_TOO_LARGE, "%llu workgroups are more than the device '%s' runs at once",
+                   static_cast<unsigned long long>(groups), q.device->name);
+  Entered here(*q.device);
+  int code = here.code ? here.code
+                       : here.driver.launch(k.function, static_cast<unsigned>(across), static_cast<unsigned>(down), 1,
+                                            k.threads, 1, 1, 0, q.stream, nullptr, extra);
+  return check(*q.device, code, "start a kernel", error);
+}
+
+tn_status_t StreamFunctions::copy(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
+                                  uint64_t sourceOffset, uint64_t bytes, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  int code = here.code;
+  if (code)
+    return check(*q.device, code, "copy memory", error);
+  if (dest->host && !source->host)
+    code = here.driver.copyToHost(dest->host + destOffset, source->address + sourceOffset, bytes, q.stream);
+  else if (source->host && !dest->host)
+    code = here.driver.copyToDevice(dest->address + destOffset, source->host + sourceOffset, bytes, q.stream);
+  else
+    code = here.driver.copyOnDevice(dest->address + destOffset, source->address + sourceOffset, bytes, q.stream);
+  return check(*q.device, code, "copy memory", error);
+}
+
+tn_status_t StreamFunctions::finish(void *queue, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  return check(*q.device, here.code ? here.code : here.driver.awaitStream(q.stream), "run kernels", error);
+}
+
+//===----------------------------------------------------------------------===//
+// Recordings: graphs captured from the stream
+//===----------------------------------------------------------------------===//
+
+tn_status_t StreamFunctions::record(void *queue, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  return check(*q.device, here.code ? here.code : here.driver.beginCapture(q.stream, /*of this thread alone=*/1),
+               "capture a stream", error);
+}
+
+tn_status_t StreamFunctions::endRecord(void *queue, void **recording, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  void *graph = nullptr;
+  int code = here.code ? here.code : here.driver.endCapture(q.stream, &graph);
+  if (!code) {
+    code = here.driver.instantiate(recording, graph, 0);
+    (void)here.driver.destroyGraph(graph);
+  }
+  return check(*q.device, code, "capture a stream", error);
+}
+
+tn_status_t StreamFunctions::replay(void *queue, void *recording, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  return check(*q.device, here.code ? here.code : here.driver.launchGraph(recording, q.stream), "start a graph", error);
+}
+
+void StreamFunctions::dropRecord(void *device, void *recording) {
+  Entered here(*static_cast<StreamDevice *>(device));
+  (void)here.driver.destroyInstance(recording);
+}
+
+} // namespace tenon::rt

@@ -1,0 +1,154 @@
+// See queue.h.
+#include "queue.h"
+
+#include "driver.h"
+
+#include <chrono>
+
+namespace tenon::emulator {
+
+Statistics &statistics() {
+  static auto *made = new Statistics; // outlives every object that ends with the program
+  return *made;
+}
+
+Memory &hostMemory() {
+  static auto *made = new Memory(0, uint64_t(1) << 46);
+  return *made;
+}
+
+std::mutex &stateMutex() {
+  static auto *made = new std::mutex;
+  return *made;
+}
+
+/// Held while work runs: one piece at a time, whatever thread waits for it.
+static std::recursive_mutex &workMutex() {
+  static auto *made = new std::recursive_mutex;
+  return *made;
+}
+
+static double nowMilliseconds() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+static void push(Stream &stream, Item item) {
+  stream.items.push_back(std::move(item));
+  ++stream.issued;
+}
+
+static void pushWait(Stream &stream, const std::shared_ptr<Stream> &on) {
+  if (on->issued == on->done)
+    return;
+  Item wait;
+  wait.kind = Item::Wait;
+  wait.stream = on;
+  wait.until = on->issued;
+  push(stream, std::move(wait));
+}
+
+int enqueue(Stream &stream, Item item) {
+  Device &device = *stream.device;
+  if (stream.capture) {
+    if (stream.capture->invalid)
+      return kCaptureInvalidated;
+    stream.capture->unjoined.insert(&stream);
+    if (item.kind != Item::Record)
+      stream.capture->items.push_back(std::move(item));
+    return kSuccess;
+  }
+  if (&stream == device.legacy.get()) {
+    // The legacy stream would wait for streams that are captured.
+    bool bad = false;
+    for (auto &[handle, other] : device.streams)
+      if (other->withLegacy && other->capture && !other->capture->relaxed)
+        bad = other->capture->invalid = true;
+    if (bad)
+      return kCaptureImplicit;
+    for (auto &[handle, other] : device.streams)
+      if (other->withLegacy && !other->capture)
+        pushWait(stream, other);
+  } else if (stream.withLegacy) {
+    pushWait(stream, device.legacy);
+  }
+  push(stream, std::move(item));
+  return kSuccess;
+}
+
+bool runOne(const std::shared_ptr<Stream> &stream, uint64_t until) {
+  std::lock_guard work(workMutex());
+  Item item;
+  {
+    std::lock_guard lock(stateMutex());
+    if (stream->done >= until)
+      return true;
+    item = std::move(stream->items.front());
+    stream->items.pop_front();
+  }
+  Device &device = *stream->device;
+  if (item.kind == Item::Wait) {
+    runUntil(item.stream, item.until);
+  } else if (item.kind == Item::Record) {
+    item.event->milliseconds = nowMilliseconds();
+  } else if (!device.sticky) {
+    if (Fault fault = item.run(device); fault.code) {
+      std::lock_guard lock(stateMutex());
+      device.sticky = fault.code;
+    }
+  }
+  std::lock_guard lock(stateMutex());
+  ++stream->done;
+  return stream->done >= until;
+}
+
+int runUntil(const std::shared_ptr<Stream> &stream, uint64_t until) {
+  while (!runOne(stream, until))
+    ;
+  std::lock_guard lock(stateMutex());
+  return stream->device->sticky;
+}
+
+int runAll(const std::shared_ptr<Stream> &stream) {
+  uint64_t until;
+  {
+    std::lock_guard lock(stateMutex());
+    until = stream->issued;
+  }
+  return runUntil(stream, until);
+}
+
+int runAll(Device &device) {
+  std::vector<std::shared_ptr<Stream>> all = {device.legacy};
+  {
+    std::lock_guard lock(stateMutex());
+    for (auto &[handle, stream] : device.streams)
+      if (!stream->capture)
+        all.push_back(stream);
+  }
+  for (const std::shared_ptr<Stream> &stream : all)
+    runAll(stream);
+  std::lock_guard lock(stateMutex());
+  return device.sticky;
+}
+
+Item graphItem(std::shared_ptr<const Graph> graph) {
+  Item made;
+  made.kind = Item::Graph;
+  made.run = [graph = std::move(graph)](Device &device) {
+    for (const Item &item : graph->items)
+      if (item.run)
+        if (Fault fault = item.run(device); fault.code)
+          return fault;
+    return Fault();
+  };
+  return made;
+}
+
+MemoryView viewOf(const Device &device) {
+  MemoryView view;
+  device.memory.addTo(view);
+  hostMemory().addTo(view);
+  return view;
+}
+
+} // namespace tenon::emulator
