@@ -80,7 +80,7 @@ bool spoilsCapture(Device &device) {
   std::lock_guard lock(stateMutex());
   bool any = false;
   for (auto &[handle, stream] : device.streams)
-    if (stream->capture && !stream->capture->relaxed)
+    if (stream->capture && stream->capture->minds())
       any = stream->capture->invalid = true;
   return any;
 }

@@ -14,13 +14,6 @@
 #include <immintrin.h>
 #endif
 
-/// Before a loop over lanes: its operands are the same register or do not overlap.
-#if defined(__clang__)
-#define TN_LANES _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define TN_LANES _Pragma("GCC ivdep")
-#endif
-
 namespace tenon::emulator {
 
 /// dest[lane] = value(lane) for the lanes of `mask`. `value` is evaluated for all lanes and must be good for any input.

@@ -6,47 +6,115 @@ namespace tenon::emulator {
 /// More than vectors have.
 static constexpr int kMaxElements = 8;
 
+template <typename M, typename R> static R extended(M value) {
+  using Wide = std::conditional_t<std::is_signed_v<M>, std::make_signed_t<R>, R>;
+  return static_cast<R>(static_cast<Wide>(value));
+}
+
+/// Element k of each lane, where lanes lie side by side.
+template <typename M, typename R, int count> static void loadSteps(const uint8_t *from, R *dest, int k) {
+  M values[kLanes * count];
+  std::memcpy(values, from, sizeof(values));
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane)
+    dest[lane] = extended<M, R>(values[lane * count + k]);
+}
+
+/// The same from any place. (Apart, so that addresses are not kept in registers for the next element.)
+template <typename M, typename R> [[gnu::noinline]] static void loadLanes(Mask mask, uint8_t *const *from, size_t offset, R *dest) {
+  auto one = [&](int lane) {
+    M value;
+    std::memcpy(&value, from[lane] + offset, sizeof(M));
+    dest[lane] = extended<M, R>(value);
+  };
+  if (mask == kAllLanes)
+    for (int lane = 0; lane < kLanes; ++lane)
+      one(lane);
+  else
+    forLanes(mask, one);
+}
+template <typename M, typename R> [[gnu::noinline]] static void storeLanes(Mask mask, uint8_t *const *to, size_t offset, const R *source) {
+  auto one = [&](int lane) {
+    M value = static_cast<M>(source[lane]);
+    std::memcpy(to[lane] + offset, &value, sizeof(M));
+  };
+  if (mask == kAllLanes)
+    for (int lane = 0; lane < kLanes; ++lane)
+      one(lane);
+  else
+    forLanes(mask, one);
+}
+
+/// Four elements of each lane: brought side by side first.
+template <typename M, typename R> static void loadFours(Warp &w, const Instruction &i, uint8_t *const *from) {
+  M values[kLanes * 4];
+  for (int lane = 0; lane < kLanes; ++lane)
+    std::memcpy(values + 4 * lane, from[lane], 4 * sizeof(M));
+  for (int k = 0; k < 4; ++k) {
+    R *dest = w.at<R>(i.list[k]);
+    TN_LANES
+    for (int lane = 0; lane < kLanes; ++lane)
+      dest[lane] = extended<M, R>(values[4 * lane + k]);
+  }
+}
+
 /// From memory of type M to registers of type R; a signed M is extended with its sign.
 template <typename M, typename R> static void load(Warp &w, const Instruction &i) {
-  uint64_t from[kLanes];
-  uint8_t *to[kLanes];
-  w.addresses(i, from);
-  if (!w.translate(i, static_cast<Space>(i.option), from, static_cast<uint32_t>(sizeof(M)) * i.count, to))
-    return;
-  using Wide = std::conditional_t<std::is_signed_v<M>, std::make_signed_t<R>, R>;
+  uint8_t *from[kLanes];
+  Spread spread = w.reach(i, static_cast<Space>(i.option), static_cast<uint32_t>(sizeof(M)) * i.count, from);
   for (int k = 0; k < i.count; ++k) {
     R *dest = w.at<R>(i.list[k]);
-    auto one = [&](int lane) {
+    const size_t offset = size_t(k) * sizeof(M);
+    switch (spread) {
+    case Spread::Fault:
+      return;
+    case Spread::Same: {
       M value;
-      std::memcpy(&value, to[lane] + size_t(k) * sizeof(M), sizeof(M));
-      dest[lane] = static_cast<R>(static_cast<Wide>(value));
-    };
-    if (w.mask == kAllLanes)
+      std::memcpy(&value, from[0] + offset, sizeof(M));
+      R made = extended<M, R>(value);
       for (int lane = 0; lane < kLanes; ++lane)
-        one(lane);
-    else
-      forLanes(w.mask, one);
+        dest[lane] = made;
+      break;
+    }
+    case Spread::Steps:
+      if (i.count == 1)
+        loadSteps<M, R, 1>(from[0], dest, k);
+      else if (i.count == 2)
+        loadSteps<M, R, 2>(from[0], dest, k);
+      else if (i.count == 4)
+        loadSteps<M, R, 4>(from[0], dest, k);
+      else
+        loadSteps<M, R, 8>(from[0], dest, k);
+      break;
+    case Spread::Lanes:
+      if (i.count == 4 && w.mask == kAllLanes)
+        return loadFours<M, R>(w, i, from);
+      loadLanes<M, R>(w.mask, from, offset, dest);
+      break;
+    }
   }
 }
 
 template <typename M, typename R> static void store(Warp &w, const Instruction &i) {
-  uint64_t from[kLanes];
   uint8_t *to[kLanes];
-  w.addresses(i, from);
-  if (!w.translate(i, static_cast<Space>(i.option), from, static_cast<uint32_t>(sizeof(M)) * i.count, to))
+  const uint32_t bytes = static_cast<uint32_t>(sizeof(M)) * i.count;
+  Spread spread = w.reach(i, static_cast<Space>(i.option), bytes, to);
+  if (spread == Spread::Fault)
     return;
-  for (int k = 0; k < i.count; ++k) {
-    const R *source = w.at<R>(i.list[k]);
-    auto one = [&](int lane) {
-      M value = static_cast<M>(source[lane]);
-      std::memcpy(to[lane] + size_t(k) * sizeof(M), &value, sizeof(M));
-    };
-    if (w.mask == kAllLanes)
-      for (int lane = 0; lane < kLanes; ++lane)
-        one(lane);
-    else
-      forLanes(w.mask, one);
+  if (spread == Spread::Steps && i.count == 1) {
+    const R *source = w.at<R>(i.list[0]);
+    M values[kLanes];
+    TN_LANES
+    for (int lane = 0; lane < kLanes; ++lane)
+      values[lane] = static_cast<M>(source[lane]);
+    std::memcpy(to[0], values, sizeof(values));
+    return;
   }
+  if (spread != Spread::Lanes)
+    for (uint32_t lane = 1; lane < kLanes; ++lane)
+      to[lane] = to[0] + (spread == Spread::Steps ? lane * bytes : 0);
+  for (int k = 0; k < i.count; ++k)
+    storeLanes<M, R>(w.mask, to, size_t(k) * sizeof(M), w.at<R>(i.list[k]));
 }
 
 /// A kernel's parameter at a fixed place: the same for all lanes.

@@ -12,6 +12,13 @@
 
 namespace tenon::emulator {
 
+/// Before a loop over lanes: its operands are the same register or do not overlap. (Unrolled first, it would not be vectorized.)
+#if defined(__clang__)
+#define TN_LANES _Pragma("clang loop vectorize(assume_safety) unroll(disable)")
+#else
+#define TN_LANES _Pragma("GCC ivdep")
+#endif
+
 using Mask = uint32_t;
 constexpr int kLanes = 32;
 constexpr Mask kAllLanes = 0xffffffffu;
@@ -98,6 +105,14 @@ struct BarrierWait {
   bool arriveOnly = false;
 };
 
+/// How the addresses of lanes lie.
+enum class Spread : uint8_t {
+  Fault, ///< some may not be accessed; the launch has stopped
+  Lanes, ///< anyhow
+  Same,  ///< all lanes are active and have the first one's
+  Steps, ///< all lanes are active, side by side
+};
+
 /// 32 lanes. Those that stand at the same place run together; the group at the lowest place runs first, so that branches of
 /// structured code meet again by themselves.
 struct Warp {
@@ -155,6 +170,8 @@ struct Warp {
   void addresses(const Instruction &instruction, uint64_t *to) const;
   /// Host addresses of what the lanes of `mask` access; false: there was a fault.
   bool translate(const Instruction &instruction, Space space, const uint64_t *from, uint32_t bytes, uint8_t **to);
+  /// Both at once, with a short way for addresses that are all the same or side by side: then only to[0] is set.
+  Spread reach(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to);
   uint8_t *resolve(Space space, uint64_t address, uint32_t bytes, int lane);
   uint8_t *local(int lane, uint64_t offset) { return localMemory.data() + uint64_t(localBytes) * unsigned(lane) + offset; }
 
@@ -162,6 +179,10 @@ struct Warp {
   void fault(const Instruction &instruction, int code, const std::string &what, int lane = -1);
 
 private:
+  template <typename T> Spread reachTogether(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to);
+  Range sharedRange(uint64_t window) const;
+  template <typename T> bool areWithin(const Instruction &instruction, const Range &range, uint32_t bytes, uint8_t **to) const;
+  bool areWithin(const Range &range, const uint64_t *from, uint32_t bytes, uint8_t **to) const;
   void pickGroup();
   void pushFrame(const Function &function, uint32_t localOffset);
   void enterFrame(const Frame &frame);

@@ -25,50 +25,49 @@ static bool needWarp(Warp &w, const Instruction &i) {
 // mma.sync
 //===----------------------------------------------------------------------===//
 
-/// The matrices of one product, as numbers.
+/// The matrices of one product, as numbers. The elements of a register of A, lane after lane, are a tile of 8 rows with 4 * p columns
+/// each; those of B are such a tile of its transposition; two registers of C alternate to make one of 8 columns.
 template <typename T> struct Tile {
   alignas(64) T a[kRows][kMaxDepth];
   alignas(64) T b[kMaxDepth][kColumns];
   alignas(64) T c[kRows][kColumns];
 
-  template <typename E, int depth> void readOperands(const Warp &w, const uint32_t *aRegisters, const uint32_t *bRegisters) {
-    constexpr int p = E::kInWord;
-    for (int r = 0; r < depth / (2 * p); ++r) {
-      const uint32_t *words = w.at<uint32_t>(aRegisters[r]);
-      for (int lane = 0; lane < kLanes; ++lane)
-        for (int k = 0; k < p; ++k)
-          a[lane / 4 + 8 * (r % 2)][lane % 4 * p + 4 * p * (r / 2) + k] = E::get(words[lane], k);
+  template <typename E, int depth> void readA(const Warp &w, const uint32_t *registers) {
+    constexpr int across = 4 * kInWord<E>;
+    for (int r = 0; r < 2 * depth / across; ++r) {
+      const auto *elements = w.at<typename E::Stored>(registers[r]);
+      for (int row = 0; row < 8; ++row)
+        for (int k = 0; k < across; ++k)
+          a[row + 8 * (r % 2)][across * (r / 2) + k] = E::get(elements[row * across + k]);
     }
-    for (int r = 0; r < depth / (4 * p); ++r) {
-      const uint32_t *words = w.at<uint32_t>(bRegisters[r]);
-      for (int lane = 0; lane < kLanes; ++lane)
-        for (int k = 0; k < p; ++k)
-          b[lane % 4 * p + 4 * p * r + k][lane / 4] = E::get(words[lane], k);
+  }
+
+  template <typename E, int depth> void readB(const Warp &w, const uint32_t *registers) {
+    constexpr int across = 4 * kInWord<E>;
+    for (int r = 0; r < depth / across; ++r) {
+      const auto *elements = w.at<typename E::Stored>(registers[r]);
+      T tile[8 * across];
+      for (int i = 0; i < 8 * across; ++i)
+        tile[i] = E::get(elements[i]);
+      for (int k = 0; k < across; ++k)
+        for (int column = 0; column < 8; ++column)
+          b[across * r + k][column] = tile[column * across + k];
     }
   }
 
   template <int depth> void multiply() {
-    for (int row = 0; row < kRows; ++row) {
-      T sums[kColumns];
-      for (int n = 0; n < kColumns; ++n)
-        sums[n] = c[row][n];
+    constexpr int atOnce = 8; // rows whose sums fit in registers
+    for (int first = 0; first < kRows; first += atOnce) {
+      T sums[atOnce][kColumns];
+      std::memcpy(sums, c[first], sizeof(sums));
       for (int k = 0; k < depth; ++k)
-        for (int n = 0; n < kColumns; ++n)
-          if constexpr (std::is_same_v<T, float>)
-            sums[n] = __builtin_fmaf(a[row][k], b[k][n], sums[n]);
-          else
-            sums[n] = static_cast<T>(uint32_t(sums[n]) + uint32_t(a[row][k]) * uint32_t(b[k][n]));
-      for (int n = 0; n < kColumns; ++n)
-        c[row][n] = sums[n];
+        for (int row = 0; row < atOnce; ++row)
+          for (int n = 0; n < kColumns; ++n)
+            sums[row][n] = multiplyAdd(a[first + row][k], b[k][n], sums[row][n]);
+      std::memcpy(c[first], sums, sizeof(sums));
     }
   }
 };
-
-template <typename F> static void forAccumulators(F f) {
-  for (int e = 0; e < 4; ++e)
-    for (int lane = 0; lane < kLanes; ++lane)
-      f(e, lane, lane / 4 + 8 * (e / 2), 2 * (lane % 4) + e % 2);
-}
 
 /// list: registers of d, a, b, c. EB: elements of B, which may differ from A's for bytes.
 template <typename EA, typename EB, int depth, bool halfResult> static void multiply(Warp &w, const Instruction &i) {
@@ -76,31 +75,35 @@ template <typename EA, typename EB, int depth, bool halfResult> static void mult
     return;
   using T = typename EA::Number;
   Tile<T> tile;
-  constexpr int p = EA::kInWord, aCount = depth / (2 * p), bCount = depth / (4 * p);
+  constexpr int p = kInWord<EA>, aCount = depth / (2 * p), bCount = depth / (4 * p);
   constexpr int cCount = halfResult ? 2 : 4;
   const uint32_t *d = i.list, *a = d + cCount, *b = a + aCount, *c = b + bCount;
-  tile.template readOperands<EA, depth>(w, a, b);
-  if constexpr (!std::is_same_v<EA, EB>) {
-    Tile<T> other;
-    other.template readOperands<EB, depth>(w, a, b);
-    std::memcpy(tile.b, other.b, sizeof(tile.b));
-  }
-  if constexpr (halfResult) {
-    forAccumulators([&](int e, int lane, int row, int column) {
-      tile.c[row][column] = F16::get(static_cast<uint16_t>(w.at<uint32_t>(c[e / 2])[lane] >> (16 * (e % 2))));
-    });
-  } else {
-    forAccumulators([&](int e, int lane, int row, int column) { tile.c[row][column] = w.at<T>(c[e])[lane]; });
+  tile.template readA<EA, depth>(w, a);
+  tile.template readB<EB, depth>(w, b);
+  for (int half = 0; half < 2; ++half) {
+    T *to = tile.c[8 * half];
+    if constexpr (halfResult) {
+      const uint16_t *elements = w.at<uint16_t>(c[half]);
+      for (int k = 0; k < 64; ++k)
+        to[k] = F16::get(elements[k]);
+    } else {
+      const T *even = w.at<T>(c[2 * half]), *odd = w.at<T>(c[2 * half + 1]);
+      for (int lane = 0; lane < kLanes; ++lane)
+        to[2 * lane] = even[lane], to[2 * lane + 1] = odd[lane];
+    }
   }
   tile.template multiply<depth>();
-  if constexpr (halfResult) {
-    for (int e = 0; e < 4; e += 2)
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const float *pair = &tile.c[lane / 4 + 4 * e][2 * (lane % 4)];
-        w.at<uint32_t>(d[e / 2])[lane] = Pair<F16>::join(F16::put(pair[0]), F16::put(pair[1]));
-      }
-  } else {
-    forAccumulators([&](int e, int lane, int row, int column) { w.at<T>(d[e])[lane] = tile.c[row][column]; });
+  for (int half = 0; half < 2; ++half) {
+    const T *from = tile.c[8 * half];
+    if constexpr (halfResult) {
+      uint16_t *elements = w.at<uint16_t>(d[half]);
+      for (int k = 0; k < 64; ++k)
+        elements[k] = F16::put(from[k]);
+    } else {
+      T *even = w.at<T>(d[2 * half]), *odd = w.at<T>(d[2 * half + 1]);
+      for (int lane = 0; lane < kLanes; ++lane)
+        even[lane] = from[2 * lane], odd[lane] = from[2 * lane + 1];
+    }
   }
   ++w.counts.mma;
 }

@@ -61,7 +61,7 @@ int enqueue(Stream &stream, Item item) {
     // The legacy stream would wait for streams that are captured.
     bool bad = false;
     for (auto &[handle, other] : device.streams)
-      if (other->withLegacy && other->capture && !other->capture->relaxed)
+      if (other->withLegacy && other->capture && other->capture->minds())
         bad = other->capture->invalid = true;
     if (bad)
       return kCaptureImplicit;

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <set>
+#include <thread>
 
 namespace tenon::emulator {
 
@@ -32,7 +33,10 @@ struct Capture {
   std::vector<Item> items;
   std::set<Stream *> unjoined; ///< those that have work which the origin has not waited for
   bool invalid = false;
-  bool relaxed = false;
+  int mode = 0; ///< which threads' calls can spoil it: 0 all, 1 the one that began it, 2 none
+  std::thread::id thread;
+  /// Whether a call of this thread that cannot be recorded spoils it.
+  bool minds() const { return mode == 0 || (mode == 1 && thread == std::this_thread::get_id()); }
 };
 
 struct Stream : std::enable_shared_from_this<Stream> {

@@ -453,7 +453,8 @@ TN_CUDA cuStreamBeginCapture_v2(CUstream handle, int mode) {
     return 902; // illegal state
   stream->capture = std::make_shared<Capture>();
   stream->capture->origin = stream;
-  stream->capture->relaxed = mode == 2;
+  stream->capture->mode = mode;
+  stream->capture->thread = std::this_thread::get_id();
   return kSuccess;
 }
 

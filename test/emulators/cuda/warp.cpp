@@ -337,10 +337,12 @@ void Warp::addresses(const Instruction &instruction, uint64_t *to) const {
   auto offset = static_cast<uint64_t>(instruction.immediate);
   if (instruction.wideBase) {
     const auto *from = at<uint64_t>(instruction.a);
+    TN_LANES
     for (int lane = 0; lane < kLanes; ++lane)
       to[lane] = from[lane] + offset;
   } else {
     const auto *from = at<uint32_t>(instruction.a);
+    TN_LANES
     for (int lane = 0; lane < kLanes; ++lane)
       to[lane] = uint32_t(from[lane] + uint32_t(offset));
   }
@@ -398,21 +400,46 @@ static std::string spaceName(Space space) {
   }
 }
 
+/// The block's shared memory as addresses from `window` on.
+Range Warp::sharedRange(uint64_t window) const {
+  return {window + kReservedShared, block->shared.size() - kReservedShared, block->shared.data() + kReservedShared};
+}
+
+/// Whether all lanes of the mask access aligned bytes within a range; `to` gets their host addresses.
+bool Warp::areWithin(const Range &range, const uint64_t *from, uint32_t bytes, uint8_t **to) const {
+  const uint64_t last = range.bytes - bytes, misaligned = bytes - 1, begin = range.begin;
+  const auto host = reinterpret_cast<uint64_t>(range.host);
+  uint64_t bad = 0, addresses[kLanes];
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane) {
+    uint64_t offset = from[lane] - begin, wrong = (offset > last ? ~uint64_t(0) : 0) | (from[lane] & misaligned);
+    bad |= mask >> lane & 1 ? wrong : 0;
+    addresses[lane] = host + offset;
+  }
+  std::memcpy(to, addresses, sizeof(addresses));
+  return !bad;
+}
+
 bool Warp::translate(const Instruction &instruction, Space space, const uint64_t *from, uint32_t bytes, uint8_t **to) {
-  // What one comparison for all lanes can show to be good.
-  Range range = cached;
-  if (space == Space::Shared)
-    range = {kReservedShared, block->shared.size() - kReservedShared, block->shared.data() + kReservedShared};
-  if (space != Space::Local && space != Space::Param && range.bytes >= bytes && mask == kAllLanes) {
-    uint64_t last = range.bytes - bytes, misaligned = bytes - 1;
-    uint64_t bad = 0;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      uint64_t offset = from[lane] - range.begin;
-      bad |= (offset > last) | (from[lane] & misaligned);
-      to[lane] = range.host + offset;
+  // One comparison for all lanes shows most accesses to be good: first with the range of the last one, then with that of the
+  // first lane.
+  if (space != Space::Local && space != Space::Param) {
+    Range range = space == Space::Shared ? sharedRange(0) : cached;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      if (range.bytes >= bytes && areWithin(range, from, bytes, to)) [[likely]]
+        return true;
+      uint64_t first = from[std::countr_zero(mask)];
+      if (space == Space::Shared)
+        break;
+      if (space == Space::Generic && first - kSharedWindow < kSmallWindowBytes) {
+        range = sharedRange(kSharedWindow);
+      } else {
+        const Range *found = block->launch->memory.find(first);
+        if (!found)
+          break;
+        range = cached = *found;
+      }
     }
-    if (!bad) [[likely]]
-      return true;
   }
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(mask >> lane & 1))
@@ -433,6 +460,63 @@ bool Warp::translate(const Instruction &instruction, Space space, const uint64_t
     }
   }
   return true;
+}
+
+/// As above, straight from the register with the addresses.
+template <typename T>
+bool Warp::areWithin(const Instruction &instruction, const Range &range, uint32_t bytes, uint8_t **to) const {
+  const T *base = at<T>(instruction.a);
+  const T offset = static_cast<T>(instruction.immediate);
+  const uint64_t last = range.bytes - bytes, misaligned = bytes - 1, begin = range.begin;
+  const uint64_t toHost = reinterpret_cast<uint64_t>(range.host) - begin;
+  uint64_t bad = 0, made[kLanes];
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane) {
+    uint64_t address = static_cast<T>(base[lane] + offset);
+    uint64_t wrong = (address - begin > last ? ~uint64_t(0) : 0) | (address & misaligned);
+    bad |= mask >> lane & 1 ? wrong : 0;
+    made[lane] = address + toHost;
+  }
+  std::memcpy(to, made, sizeof(made));
+  return !bad;
+}
+
+/// `Lanes`: it is not that simple.
+template <typename T> Spread Warp::reachTogether(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to) {
+  const T *base = at<T>(instruction.a);
+  const T first = base[0], step = static_cast<T>(bytes);
+  T notSame = 0, notSteps = 0;
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane) {
+    notSame |= base[lane] ^ first;
+    notSteps |= base[lane] ^ static_cast<T>(first + static_cast<T>(lane) * step);
+  }
+  if (notSame && notSteps)
+    return Spread::Lanes;
+  uint64_t address = static_cast<T>(first + static_cast<T>(instruction.immediate));
+  to[0] = address % bytes ? nullptr : resolve(space, address, notSame ? bytes * kLanes : bytes, 0);
+  return !to[0] ? Spread::Lanes : notSame ? Spread::Steps : Spread::Same;
+}
+
+Spread Warp::reach(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to) {
+  // Lanes' local memories do not lie side by side.
+  if (mask == kAllLanes && space != Space::Local &&
+      !(space == Space::Generic && at<uint64_t>(instruction.a)[0] + uint64_t(instruction.immediate) - kLocalWindow < kSmallWindowBytes)) {
+    Spread spread = instruction.wideBase ? reachTogether<uint64_t>(instruction, space, bytes, to)
+                                         : reachTogether<uint32_t>(instruction, space, bytes, to);
+    if (spread != Spread::Lanes)
+      return spread;
+  }
+  // Then the range of the last access, for all lanes at once.
+  if (space == Space::Shared || space == Space::Global || space == Space::Generic) {
+    Range range = space == Space::Shared ? sharedRange(0) : cached;
+    if (range.bytes >= bytes && (instruction.wideBase ? areWithin<uint64_t>(instruction, range, bytes, to)
+                                                      : areWithin<uint32_t>(instruction, range, bytes, to)))
+      return Spread::Lanes;
+  }
+  uint64_t from[kLanes];
+  addresses(instruction, from);
+  return translate(instruction, space, from, bytes, to) ? Spread::Lanes : Spread::Fault;
 }
 
 void Warp::fault(const Instruction &instruction, int code, const std::string &what, int lane) {

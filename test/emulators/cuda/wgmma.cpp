@@ -47,22 +47,22 @@ struct SharedMatrix {
 
 } // namespace
 
-template <typename E> static typename E::Number elementAt(const uint8_t *from) {
-  uint32_t word = 0;
-  std::memcpy(&word, from, 4 / E::kInWord);
-  return E::get(word, 0);
-}
-
-/// Reads rows x depth elements as to[k][row]; false: some are outside of shared memory.
+/// Reads rows x depth elements as to[k][row]; false: some are outside of shared memory. Descriptors place pieces of 16 bytes.
 template <typename E> static bool readMatrix(const Warp &w, const SharedMatrix &matrix, int firstRow, int rows, int depth, typename E::Number *to) {
-  constexpr uint32_t bytes = 4 / E::kInWord;
+  constexpr int size = sizeof(typename E::Stored), inPiece = 16 / size;
   const std::vector<uint8_t> &shared = w.block->shared;
-  for (int k = 0; k < depth; ++k)
-    for (int row = 0; row < rows; ++row) {
-      uint32_t offset = matrix.at(static_cast<uint32_t>(firstRow + row), static_cast<uint32_t>(k), bytes);
-      if (offset < kReservedShared || offset + bytes > shared.size())
+  const int alongRow = matrix.transposed ? inPiece : 1, alongDepth = matrix.transposed ? 1 : inPiece;
+  for (int row = 0; row < rows; row += alongRow)
+    for (int k = 0; k < depth; k += alongDepth) {
+      uint32_t offset = matrix.at(static_cast<uint32_t>(firstRow + row), static_cast<uint32_t>(k), size);
+      if (offset < kReservedShared || offset + 16 > shared.size())
         return false;
-      to[k * rows + row] = elementAt<E>(shared.data() + offset);
+      typename E::Stored piece[inPiece];
+      std::memcpy(piece, shared.data() + offset, sizeof(piece));
+      for (int e = 0; e < inPiece; ++e) {
+        int atRow = matrix.transposed ? row + e : row, atDepth = matrix.transposed ? k : k + e;
+        to[atDepth * rows + atRow] = E::get(piece[e]);
+      }
     }
   return true;
 }
@@ -73,17 +73,17 @@ template <typename EA, typename EB, bool halfResult> static void multiply(Warp &
   const Instruction &i = *product.instruction;
   const uint32_t *header = i.list, *results = header + kHeaderWords, *aRegisters = results + header[kResults];
   const int columns = static_cast<int>(header[kColumns]), warp = static_cast<int>(w.index % 4);
-  constexpr int p = EA::kInWord, depth = 8 * p;
+  constexpr int p = kInWord<EA>, depth = 8 * p;
   std::vector<T> a(size_t(depth) * kWarpRows), b(size_t(depth) * size_t(columns)), sums(size_t(kWarpRows) * size_t(columns));
   bool good = readMatrix<EB>(w, {product.b, header[kTransposedB] != 0}, 0, columns, depth, b.data());
   if (header[kDescriptorA]) {
     good &= readMatrix<EA>(w, {product.a, header[kTransposedA] != 0}, warp * kWarpRows, kWarpRows, depth, a.data());
   } else {
     for (int r = 0; r < 4; ++r)
-      for (int lane = 0; lane < kLanes; ++lane)
-        for (int k = 0; k < p; ++k)
-          a[size_t((lane % 4 * p + 4 * p * (r / 2) + k) * kWarpRows + lane / 4 + 8 * (r % 2))] =
-              EA::get(w.at<uint32_t>(aRegisters[r])[lane], k);
+      for (int row = 0; row < 8; ++row)
+        for (int k = 0; k < 4 * p; ++k)
+          a[size_t((4 * p * (r / 2) + k) * kWarpRows + row + 8 * (r % 2))] =
+              EA::get(w.at<typename EA::Stored>(aRegisters[r])[row * 4 * p + k]);
   }
   if (!good)
     return w.fault(i, kIllegalAddress, "matrix of a descriptor is outside of shared memory");
@@ -111,10 +111,7 @@ template <typename EA, typename EB, bool halfResult> static void multiply(Warp &
       left = negate ? -left : left;
       const T *right = b.data() + size_t(k) * size_t(columns);
       for (int n = 0; n < columns; ++n)
-        if constexpr (std::is_same_v<T, float>)
-          to[n] = __builtin_fmaf(left, right[n], to[n]);
-        else
-          to[n] = static_cast<T>(uint32_t(to[n]) + uint32_t(left) * uint32_t(right[n]));
+        to[n] = multiplyAdd(left, right[n], to[n]);
     }
   }
   forAll([&](int index, int lane, T &sum) {

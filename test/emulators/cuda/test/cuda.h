@@ -18,6 +18,7 @@ int cuDevicePrimaryCtxRetain(void **, int);
 int cuDevicePrimaryCtxRelease_v2(int);
 int cuDevicePrimaryCtxReset_v2(int);
 int cuCtxSetCurrent(void *);
+int cuCtxGetCurrent(void **);
 int cuCtxSynchronize();
 int cuGetErrorName(int, const char **);
 int cuModuleLoadData(void **, const void *);

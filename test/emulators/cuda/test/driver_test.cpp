@@ -1,6 +1,8 @@
 // The driver's interface: errors, streams, events, graphs, memory that is checked.
 #include "cuda.h"
 
+#include <thread>
+
 static const std::string addOne = "ld.global.u32 %r1, [%o];\nadd.u32 %r1, %r1, 1;\nst.global.u32 [%o], %r1;\n";
 using Words = std::vector<uint32_t>;
 
@@ -118,6 +120,20 @@ TEST(captures_are_spoiled_by_what_cannot_be_recorded) {
   CUdeviceptr address;
   CHECK_EQ(cuMemAlloc_v2(&address, 16), 900);
   CHECK_EQ(cuStreamEndCapture(stream, &graph), 901);
+  // Of another thread's calls only a capture for all threads knows.
+  for (int mode : {0, 1, 2}) {
+    CHECK_EQ(cuStreamBeginCapture_v2(stream, mode), 0);
+    int status = -1;
+    void *context = nullptr;
+    cuCtxGetCurrent(&context);
+    std::thread([&] {
+      cuCtxSetCurrent(context);
+      CUdeviceptr memory = 0;
+      status = cuMemAlloc_v2(&memory, 16);
+    }).join();
+    CHECK_EQ(status, mode == 0 ? 900 : 0);
+    CHECK_EQ(cuStreamEndCapture(stream, &graph), mode == 0 ? 901 : 0);
+  }
   // Work of another stream that is never waited for.
   Program add(kernel(1, addOne));
   Buffer<uint32_t> buffer(Words(32, 0));
