@@ -45,6 +45,19 @@ template <typename M, typename R> [[gnu::noinline]] static void storeLanes(Mask 
     forLanes(mask, one);
 }
 
+/// Four elements of each lane: brought side by side first.
+template <typename M, typename R> static void loadFours(Warp &w, const Instruction &i, uint8_t *const *from) {
+  M values[kLanes * 4];
+  for (int lane = 0; lane < kLanes; ++lane)
+    std::memcpy(values + 4 * lane, from[lane], 4 * sizeof(M));
+  for (int k = 0; k < 4; ++k) {
+    R *dest = w.at<R>(i.list[k]);
+    TN_LANES
+    for (int lane = 0; lane < kLanes; ++lane)
+      dest[lane] = extended<M, R>(values[4 * lane + k]);
+  }
+}
+
 /// From memory of type M to registers of type R; a signed M is extended with its sign.
 template <typename M, typename R> static void load(Warp &w, const Instruction &i) {
   uint8_t *from[kLanes];
@@ -74,6 +87,8 @@ template <typename M, typename R> static void load(Warp &w, const Instruction &i
         loadSteps<M, R, 8>(from[0], dest, k);
       break;
     case Spread::Lanes:
+      if (i.count == 4 && w.mask == kAllLanes)
+        return loadFours<M, R>(w, i, from);
       loadLanes<M, R>(w.mask, from, offset, dest);
       break;
     }

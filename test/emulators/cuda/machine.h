@@ -181,6 +181,7 @@ struct Warp {
 private:
   template <typename T> Spread reachTogether(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to);
   Range sharedRange(uint64_t window) const;
+  template <typename T> bool areWithin(const Instruction &instruction, const Range &range, uint32_t bytes, uint8_t **to) const;
   bool areWithin(const Range &range, const uint64_t *from, uint32_t bytes, uint8_t **to) const;
   void pickGroup();
   void pushFrame(const Function &function, uint32_t localOffset);

@@ -462,6 +462,25 @@ bool Warp::translate(const Instruction &instruction, Space space, const uint64_t
   return true;
 }
 
+/// As above, straight from the register with the addresses.
+template <typename T>
+bool Warp::areWithin(const Instruction &instruction, const Range &range, uint32_t bytes, uint8_t **to) const {
+  const T *base = at<T>(instruction.a);
+  const T offset = static_cast<T>(instruction.immediate);
+  const uint64_t last = range.bytes - bytes, misaligned = bytes - 1, begin = range.begin;
+  const uint64_t toHost = reinterpret_cast<uint64_t>(range.host) - begin;
+  uint64_t bad = 0, made[kLanes];
+  TN_LANES
+  for (int lane = 0; lane < kLanes; ++lane) {
+    uint64_t address = static_cast<T>(base[lane] + offset);
+    uint64_t wrong = (address - begin > last ? ~uint64_t(0) : 0) | (address & misaligned);
+    bad |= mask >> lane & 1 ? wrong : 0;
+    made[lane] = address + toHost;
+  }
+  std::memcpy(to, made, sizeof(made));
+  return !bad;
+}
+
 /// `Lanes`: it is not that simple.
 template <typename T> Spread Warp::reachTogether(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to) {
   const T *base = at<T>(instruction.a);
@@ -487,6 +506,13 @@ Spread Warp::reach(const Instruction &instruction, Space space, uint32_t bytes, 
                                          : reachTogether<uint32_t>(instruction, space, bytes, to);
     if (spread != Spread::Lanes)
       return spread;
+  }
+  // Then the range of the last access, for all lanes at once.
+  if (space == Space::Shared || space == Space::Global || space == Space::Generic) {
+    Range range = space == Space::Shared ? sharedRange(0) : cached;
+    if (range.bytes >= bytes && (instruction.wideBase ? areWithin<uint64_t>(instruction, range, bytes, to)
+                                                      : areWithin<uint32_t>(instruction, range, bytes, to)))
+      return Spread::Lanes;
   }
   uint64_t from[kLanes];
   addresses(instruction, from);
