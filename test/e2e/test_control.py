@@ -150,6 +150,17 @@ class AssociativeScan(nn.Module):
 
 X, Y = torch.randn(3, 8), torch.randn(3, 8)
 STEPS = [torch.tensor(n) for n in (0, 1, 2, 5)]
+class Leaves(nn.Module):
+    """Sizes that the branches do not share: fixed ones, what one of them finds, and of what lies inside another."""
+
+    def forward(self, x, c):
+        fixed, same = torch.cond(c, lambda x: (x[:3] * 2, x.sum(1)), lambda x: (x[:5] + 1, x.mean(1)), (x,))
+        rows = torch.cond(c, lambda x: x[x[:, 0] > 0], lambda x: x + 1, (x,))
+        inner = lambda x: torch.cond(x.sum() > 0, lambda x: x[x > 0], lambda x: x[:2, 0] - 1, (x,))
+        flat = torch.cond(c, inner, lambda x: x.reshape(-1) * 3, (x,))
+        return fixed.sin(), fixed.sum(0), same, rows.sum(0), rows * 2, flat.abs(), flat.shape[0] + fixed.shape[0]
+
+
 CASES = [
     ("cond", lambda: check(Cond(), (X, Y), others=[(a * X.sign() * X, b * Y.sign() * Y) for a in (1, -1) for b in (1, -1)])),
     ("cond_on_size", lambda: check(SizeCond(), (torch.randn(6, 3),), {"x": {0: Dim("n", max=64)}},
@@ -163,6 +174,8 @@ CASES = [
     ("found_inside", lambda: check(FoundInside(), (torch.randn(8), torch.tensor(True), torch.tensor(3)),
                                    others=[(-torch.ones(8), torch.tensor(True), torch.tensor(2)),
                                            (torch.ones(8), torch.tensor(False), torch.tensor(0))])),
+    ("leaves", lambda: check(Leaves(), (torch.randn(6, 4), torch.tensor(True)), {"x": {0: Dim("n", min=5, max=64)}, "c": None},
+                             others=[(s * torch.rand(n, 4), torch.tensor(c)) for n in (5, 9) for s in (1, -1) for c in (True, False)])),
     ("rows", lambda: check(Rows(), (torch.randn(9, 5), torch.rand(9) > 0.5),
                            others=[(torch.randn(9, 5), torch.arange(9) < n) for n in (0, 1, 9)])),
     ("unique", lambda: check(Unique(), (torch.randint(0, 5, (4, 6)),), others=[(torch.zeros(4, 6, dtype=torch.int64),)])),

@@ -42,15 +42,20 @@ DROPOUT = """
       z, all = Dropout(x, zero, yes)
       again = Dropout(x, ratio, yes)
     }"""
-IN_LOOP = """
-    g (float[4] x, int64 n) => (float[4] y) {
-      go = Constant<value: tensor = bool {1}>()
-      y = Loop (n, go, x) <body = b (int64 i, bool c, float[4] v) => (bool d, float[4] w) {
-        d = Identity(c)
-        r = RandomUniformLike(v)
-        w = Add(v, r)
-      }>
-    }"""
+IN_LOOPS = f"""
+    g (float[{N}] x, int64 n, float[3] t, bool c) => (float[{N}] last, float[{N}] v, float[3,{N}] rows, float[{N}] y) {{
+      go = Constant<value: tensor = bool {{1}}>()
+      last = Loop (n, go, x) <body = b (int64 i, bool c0, float[{N}] v0) => (bool d, float[{N}] w) {{
+        d = Identity(c0)
+        w = RandomUniformLike(v0)
+      }}>
+      v, rows = Scan<num_scan_inputs: int = 1, body = s (float[{N}] v1, float k) => (float[{N}] v2, float[{N}] r) {{
+        r = RandomUniform<shape: ints = [{N}]>()
+        v2 = Add(v1, r)
+      }}> (x, t)
+      y = If (c) <then_branch = a () => (float[{N}] p) {{ p = RandomUniformLike(x) }},
+                  else_branch = e () => (float[{N}] q) {{ q = Identity(x) }}>
+    }}"""
 
 
 def write(text):
@@ -119,7 +124,17 @@ class OnnxRandom(unittest.TestCase):
         self.assertTrue(np.array_equal(y, x) and mask.all())
         self.assertTrue((again == 0).any())
 
-    def test_in_loop(self):
-        status, text = command("compile", write(IN_LOOP), "-o", new_path(".tenon"), "--quiet")
-        self.assertEqual(status, 3, text)
-        self.assertIn("'RandomUniformLike', 1 time: in a branch or in a loop", text)
+    def test_in_branches_and_loops(self):
+        """Each turn has numbers of its own, and so has each call."""
+        x, t = np.zeros(N, np.float32), np.zeros(3, np.float32)
+        path = compiled(IN_LOOPS)
+        session = session_of(path, seed=3)
+        last, total, rows, chosen = session(x, np.array(2), t, np.array(True))
+        for values in (last, *rows, chosen):
+            self.assertLess(uniform_distance(values), LIMIT)
+        np.testing.assert_allclose(total, rows.sum(0), rtol=1e-6)
+        draws = np.stack([last, *rows, chosen, session_of(path, seed=3)(x, np.array(3), t, np.array(True))[0]])
+        self.assertLess(np.abs(np.corrcoef(draws) - np.eye(len(draws))).max(), 5 / np.sqrt(N))
+        again = session_of(path, threads=2, seed=3)(x, np.array(2), t, np.array(False))
+        self.assertTrue(np.array_equal(again[0], last) and np.array_equal(again[2], rows) and not again[3].any())
+        self.assertFalse(np.array_equal(session(x, np.array(2), t, np.array(True))[0], last))

@@ -160,8 +160,16 @@ public:
   Tensor wrapIndices(Tensor indices, mlir::AffineExpr size);
 
   //===--------------------------------------------------------------------===//
-  // Loops
+  // Branches and loops
   //===--------------------------------------------------------------------===//
+  /// What a size that the branches do not agree on is called; nullopt: both claim that it is the same.
+  using SizeName = llvm::function_ref<std::optional<std::string>(unsigned result, int64_t dim)>;
+  /// graph.cond of two regions, each of which gives `given` and has no terminator yet. Where sizes differ, both give a
+  /// result of the larger bound beside its size, which is a new symbol behind the op. `captures` is asked when the
+  /// regions are whole. Nothing when something was reported.
+  std::optional<Tensors> branch(Tensor condition, llvm::MutableArrayRef<mlir::Region> regions,
+                                llvm::MutableArrayRef<Tensors> given,
+                                llvm::function_ref<llvm::SmallVector<mlir::Value>()> captures, SizeName nameOfSize);
   using ScanStep = llvm::function_ref<Tensors(llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> now,
                                               llvm::ArrayRef<Tensor> captures)>;
   /// graph.scan: `step` gives the next carried values and then one slice for each stacked result. Gives the last carried

@@ -73,6 +73,38 @@ std::optional<bool> SizeRanges::isLessEqual(AffineExpr a, AffineExpr b) {
   return std::nullopt;
 }
 
+AffineExpr SizeRanges::boundOf(AffineExpr expr) const {
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
+    AffineExpr bound = bounds[symbol.getPosition()];
+    return bound ? boundOf(bound) : expr;
+  }
+  bool isFound = false;
+  expr.walk([&](AffineExpr part) {
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(part))
+      isFound |= static_cast<bool>(bounds[symbol.getPosition()]);
+  });
+  if (!isFound)
+    return expr;
+  // What grows with its operands is bounded by their bounds.
+  auto binary = cast<AffineBinaryOpExpr>(expr);
+  AffineExpr left = boundOf(binary.getLHS()), right = boundOf(binary.getRHS());
+  std::optional<int64_t> factor = graph::asConstant(binary.getRHS());
+  if (left && right && expr.getKind() == AffineExprKind::Add)
+    return graph::normalize(left + right);
+  if (!left || !factor || *factor < 1)
+    return {};
+  switch (expr.getKind()) {
+  case AffineExprKind::Mul:
+    return graph::normalize(left * *factor);
+  case AffineExprKind::FloorDiv:
+    return graph::normalize(left.floorDiv(*factor));
+  case AffineExprKind::CeilDiv:
+    return graph::normalize(left.ceilDiv(*factor));
+  default:
+    return {};
+  }
+}
+
 ArrayAttr SizeRanges::toAttr() const {
   SmallVector<Attribute> symbols;
   for (auto [name, range, floor, bound] : llvm::zip(names, ranges, floors, bounds)) {

@@ -27,6 +27,9 @@ public:
   /// for it.
   std::optional<bool> isLessEqual(mlir::AffineExpr a, mlir::AffineExpr b);
 
+  /// An expression that `expr` does not exceed, without symbols that a call finds; null when none is known.
+  mlir::AffineExpr boundOf(mlir::AffineExpr expr) const;
+
   mlir::ArrayAttr toAttr() const;
   bool empty() const { return names.empty(); }
 

@@ -15,12 +15,19 @@ namespace {
 /// A region in the making. It reads values of outside directly until `isolate` makes captures of them.
 class RegionBuilder {
 public:
-  explicit RegionBuilder(Op &op) : op(op), guard(op.b) {
+  explicit RegionBuilder(Op &op) : op(op), guard(op.b), random(op.importer.random.enter({})) {
     block = new Block();
     region.push_back(block);
     op.b.setInsertionPointToStart(block);
   }
+  ~RegionBuilder() { op.importer.random.enter(random); }
 
+  /// Random operators inside draw from here; in a loop from another seed in each turn.
+  void drawFrom(RandomState::Place place, Tensor turn = {}) {
+    if (place && turn)
+      place->first = seedOfTurn(op, place->first, turn);
+    op.importer.random.enter(place);
+  }
   Datum take(Type type, ScalarType dtype) {
     return Datum{.tensor = Tensor{block->addArgument(type, op.loc), dtype}};
   }
@@ -37,9 +44,32 @@ public:
 private:
   Op &op;
   OpBuilder::InsertionGuard guard;
+  RandomState::Place random;
   Block *block;
 };
 } // namespace
+
+/// Whether something in the graph draws from the session's seed.
+static bool drawsNumbers(const onnx::GraphProto &graph) {
+  return llvm::any_of(graph.node(), [](const onnx::NodeProto &node) {
+    for (const onnx::AttributeProto &attribute : node.attribute())
+      if (attribute.has_g() && drawsNumbers(attribute.g()))
+        return true;
+    StringRef name = node.op_type();
+    bool isRandom = name.starts_with("RandomNormal") || name.starts_with("RandomUniform") || name == "Bernoulli" ||
+                    name == "Multinomial" || (name == "Dropout" && node.input_size() > 2);
+    return isRandom && llvm::none_of(node.attribute(), [](auto &attribute) { return attribute.name() == "seed"; });
+  });
+}
+
+/// Seed and call number for graphs inside the operator: values of outside, which `isolate` captures. Nothing when no graph
+/// draws any, or when that was reported.
+static RandomState::Place randomPlace(Op &op, ArrayRef<const onnx::GraphProto *> graphs) {
+  if (llvm::none_of(graphs, [](const onnx::GraphProto *graph) { return graph && drawsNumbers(*graph); }))
+    return std::nullopt;
+  std::pair<Tensor, Tensor> place = op.importer.random.here(op);
+  return place.first ? RandomState::Place(place) : std::nullopt;
+}
 
 /// Whether `inner` is `region` or lies in it. Region::isAncestor does not take regions that no operation holds yet.
 static bool isWithin(Region *inner, Region &region) {
@@ -103,8 +133,8 @@ static bool hasOwnSize(Op &op, Tensor x) {
 }
 
 /// A result of a graph, as it may leave the region around the builder's place: sizes that are found there are those that the
-/// graph declares. Null when something was reported.
-static Tensor leaving(Op &op, const onnx::ValueInfoProto &output, Tensor x) {
+/// graph declares. Null when something was reported; with `isBranch` a size may stay as it is found.
+static Tensor leaving(Op &op, const onnx::ValueInfoProto &output, Tensor x, bool isBranch = false) {
   if (!x || !hasOwnSize(op, x))
     return x;
   std::optional<Dims> declared = op.importer.dimsOf(output.type());
@@ -113,7 +143,7 @@ static Tensor leaving(Op &op, const onnx::ValueInfoProto &output, Tensor x) {
     for (auto [size, other] : llvm::zip(want, *declared))
       size = other && !graph::asConstant(size) ? other : size;
   x = op.withDims(x, want);
-  if (x && hasOwnSize(op, x))
+  if (x && !isBranch && hasOwnSize(op, x))
     return op.unsupportedTensor("with a result whose size is found inside of it when the model runs");
   return x;
 }
@@ -163,44 +193,27 @@ static LogicalResult convertIf(Op &op) {
   if (!chosen)
     return failure();
   Region regions[2];
-  std::optional<Tensors> given[2];
+  RandomState::Place random = randomPlace(op, graphs);
+  Tensors given[2];
   for (int i = 0; i < 2; ++i) {
     RegionBuilder inside(op);
+    inside.drawFrom(random);
     auto values = op.importer.importGraph(op, *graphs[i], {});
     if (!values)
       return failure();
-    given[i].emplace();
     for (auto [value, output] : llvm::zip(*values, graphs[i]->output())) {
       if (!value.isTensor())
         return op.unsupported("with a sequence or an optional as its result, on a condition of run time");
-      given[i]->push_back(leaving(op, output, op.materialize(value)));
-      if (!given[i]->back())
+      given[i].push_back(leaving(op, output, op.materialize(value), /*isBranch=*/true));
+      if (!given[i].back())
         return failure();
     }
-    if (i == 1) {
-      if (given[1]->size() != given[0]->size())
-        return op.error("has branches that give different results");
-      for (auto [l, r] : llvm::zip(*given[0], *given[1])) {
-        if (l.dtype != r.dtype)
-          return op.error("has branches that give " + nameOf(l.dtype) + " and " + nameOf(r.dtype));
-        if (l.value.getType() != r.value.getType())
-          return op.unsupported("with branches that give results of different sizes");
-      }
-    }
-    inside.yield(*given[i]);
     regions[i].takeBody(inside.region);
   }
-  SmallVector<Value> captures = isolate(op, {&regions[0], &regions[1]});
-  SmallVector<Type> types;
-  for (const Tensor &result : *given[0])
-    types.push_back(result.value.getType());
-  auto cond = graph::CondOp::create(op.b, op.loc, types, chosen.value, captures);
-  cond.getThenBody().takeBody(regions[0]);
-  cond.getElseBody().takeBody(regions[1]);
-  Tensors results;
-  for (auto [value, like] : llvm::zip(cond.getResults(), *given[0]))
-    results.push_back({value, like.dtype});
-  return op.finish(results);
+  std::optional<Tensors> results = op.branch(
+      chosen, regions, given, [&] { return isolate(op, {&regions[0], &regions[1]}); },
+      [](unsigned, int64_t) { return std::string(); });
+  return results ? op.finish(ArrayRef<Tensor>(*results)) : failure();
 }
 
 //===----------------------------------------------------------------------===//
@@ -208,8 +221,12 @@ static LogicalResult convertIf(Op &op) {
 //===----------------------------------------------------------------------===//
 
 std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor> xs, AffineExpr length, LoopBody body,
-                                 bool isReverse) {
+                                 bool isReverse, const onnx::GraphProto *graph) {
   Region region;
+  RandomState::Place random = randomPlace(op, graph);
+  Tensor turns;
+  if (random)
+    turns = op.generate(ScalarType::Long, ScalarType::Long, {length}, [&](Scalars &s, ValueRange) { return op.index(s, 0); });
   SmallVector<Type> types;
   Tensors results;
   {
@@ -220,6 +237,8 @@ std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor
     for (const Tensor &x : xs)
       slices.push_back(inside.take(
           graph::makeTensorType(ArrayRef(x.dims()).drop_front(), x.type().getElementType()), x.dtype));
+    if (random)
+      inside.drawFrom(random, inside.take(RankedTensorType::get({}, op.b.getI64Type()), ScalarType::Long).tensor);
     std::optional<Tensors> given = body(carried, slices);
     if (!given)
       return std::nullopt;
@@ -246,6 +265,8 @@ std::optional<Tensors> buildScan(Op &op, ArrayRef<Tensor> carry, ArrayRef<Tensor
     starts.push_back(x.value);
   for (const Tensor &x : xs)
     sliced.push_back(x.value);
+  if (random)
+    sliced.push_back(turns.value);
   auto scan = graph::ScanOp::create(op.b, op.loc, types, starts, sliced, captures,
                                     isReverse ? op.b.getUnitAttr() : UnitAttr());
   scan.getBody().takeBody(region);
@@ -290,7 +311,7 @@ static std::optional<Tensors> scanOnce(Op &op, const onnx::GraphProto &graph, Ar
     SmallVector<Datum> inputs(carried);
     llvm::append_range(inputs, slices);
     return importTensors(op, graph, inputs, carried.size());
-  });
+  }, /*isReverse=*/false, &graph);
 }
 
 /// Version 8 has a batch dimension in front of everything: one loop for each of its elements.
@@ -499,7 +520,8 @@ static LogicalResult loopAsScan(Op &op, Loop &loop, ArrayRef<Tensor> carry, Affi
                               }));
         }
         return given;
-      });
+      },
+      /*isReverse=*/false, loop.graph);
   if (!results)
     return failure();
   if (isCounted) {
@@ -530,6 +552,7 @@ static LogicalResult loopAsWhile(Op &op, Loop &loop, ArrayRef<Tensor> values) {
   if (op.isBad() || !carry[1])
     return failure();
   Region regions[2];
+  RandomState::Place random = randomPlace(op, loop.graph);
   for (int i = 0; i < 2; ++i) {
     RegionBuilder inside(op);
     std::vector<Datum> inputs;
@@ -546,6 +569,7 @@ static LogicalResult loopAsWhile(Op &op, Loop &loop, ArrayRef<Tensor> values) {
       inside.yield(goesOn);
     } else {
       inputs[1] = knownScalar(op, ScalarType::Bool, 1);
+      inside.drawFrom(random, inputs[0].tensor);
       Tensor next = op.unary(inputs[0].tensor, [](Scalars &s, Value v) { return s.add(v, s.integer(1)); });
       std::optional<Tensors> given = importTensors(op, *loop.graph, inputs, inputs.size());
       if (!given || given->size() + 1 < carry.size())

@@ -11,9 +11,10 @@ namespace tenon::onnx_import {
 using LoopBody = llvm::function_ref<std::optional<Tensors>(llvm::ArrayRef<Datum> carried, llvm::ArrayRef<Datum> slices)>;
 
 /// A graph.scan over dimension 0 of `xs`, `length` steps: final carried values, then stacks along a new dimension 0.
-/// With `isReverse` slices are taken, and stacked, from the last to the first. None when an error was reported.
+/// With `isReverse` slices are taken, and stacked, from the last to the first. `graph` is what the body imports, if it does:
+/// each turn has random numbers of its own. None when an error was reported.
 std::optional<Tensors> buildScan(Op &op, llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> xs, mlir::AffineExpr length,
-                                 LoopBody body, bool isReverse = false);
+                                 LoopBody body, bool isReverse = false, const onnx::GraphProto *graph = nullptr);
 /// The same, for bodies on tensors.
 std::optional<Tensors> buildScan(Op &op, llvm::ArrayRef<Tensor> carry, llvm::ArrayRef<Tensor> xs,
                                  llvm::function_ref<Tensors(llvm::ArrayRef<Tensor> carried, llvm::ArrayRef<Tensor> slices)> body,

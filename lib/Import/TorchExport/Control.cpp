@@ -293,39 +293,30 @@ static LogicalResult convertCond(Op &op) {
   if (!random.isGood)
     return failure();
   Region regions[2];
-  Tensors results;
-  SmallVector<Type> types;
-  for (auto [graph, region] : llvm::zip(graphs, regions)) {
+  Tensors given[2];
+  for (int i = 0; i < 2; ++i) {
     RegionBuilder inside(op);
     for (const Operand &x : *inputs)
       inside.take(x);
     if (random)
       inside.takeRandom();
-    std::optional<Tensors> given = inside.import(*graph);
-    if (!given)
+    std::optional<Tensors> results = inside.import(*graphs[i]);
+    if (!results)
       return failure();
-    bool isFirst = &region == &regions[0];
-    if (!isFirst && given->size() != results.size())
-      return op.error("has branches that give different results");
-    for (auto [i, value] : llvm::enumerate(*given)) {
-      if (!isFirst && value.dtype != results[i].dtype)
-        return op.error("has branches that give " + nameOf(results[i].dtype) + " and " + nameOf(value.dtype));
-      if (!isFirst && !(value = op.withDims(value, results[i].dims())))
-        return failure();
-      if (isFirst) {
-        results.push_back(value);
-        types.push_back(value.value.getType());
-      }
-    }
-    inside.yield(*given);
-    region.takeBody(inside.region);
+    given[i] = std::move(*results);
+    regions[i].takeBody(inside.region);
   }
-  auto cond = graph::CondOp::create(op.b, op.loc, types, condition.value, tensorsOf(*inputs, random.values));
-  cond.getThenBody().takeBody(regions[0]);
-  cond.getElseBody().takeBody(regions[1]);
-  for (auto [result, value] : llvm::zip(results, cond.getResults()))
-    result.value = value;
-  return finishMixed(op, results);
+  // A size that the branches do not share has a name of its own behind them.
+  auto nameOfSize = [&](unsigned i, int64_t d) -> std::optional<std::string> {
+    const TensorMeta *meta = op.resultMeta(i);
+    const SymInt *size = meta && d < static_cast<int64_t>(meta->sizes.size()) ? &meta->sizes[d] : nullptr;
+    if (size && size->expr && size->expr->isSymbol() && !op.importer.state.symbols.isDeclared(size->expr->name))
+      return size->expr->name;
+    return std::nullopt;
+  };
+  std::optional<Tensors> results =
+      op.branch(condition, regions, given, [&] { return tensorsOf(*inputs, random.values); }, nameOfSize);
+  return results ? finishMixed(op, *results) : failure();
 }
 
 static LogicalResult convertWhile(Op &op) {

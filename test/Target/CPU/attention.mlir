@@ -29,6 +29,15 @@ kernel.func @decode(%q: tensor<1x8x1x64xf32>, %k: tensor<1x2x2048x64xf32>, %v: t
   kernel.return %r : tensor<1x8x1x64xf32>
 }
 
+// Without shared heads a row is alone; a symbolic number of rows decides when it is known.
+
+// CHECK-LABEL: kernel.func @decode_alone
+// CHECK-SAME: tiles = #graph.dims<[8]>
+kernel.func @decode_alone(%q: tensor<1x8x1x64xf32>, %k: tensor<1x8x?x64xf32, #graph.dims<[1, 8, s0, 64]>>, %v: tensor<1x8x?x64xf32, #graph.dims<[1, 8, s0, 64]>>) -> tensor<1x8x1x64xf32> {
+  %r = graph.attention %q, %k, %v scale 0.125 : tensor<1x8x1x64xf32>, tensor<1x8x?x64xf32, #graph.dims<[1, 8, s0, 64]>>, tensor<1x8x?x64xf32, #graph.dims<[1, 8, s0, 64]>> -> tensor<1x8x1x64xf32>
+  kernel.return %r : tensor<1x8x1x64xf32>
+}
+
 // The keys of a causal tile end at its last row; later keys in the last block are compared with each row.
 
 // CHECK-LABEL: kernel.func @causal
@@ -55,6 +64,15 @@ kernel.func @causal(%q: tensor<1x2x?x64xf32, #graph.dims<[1, 2, s0, 64]>>, %k: t
 //       CHECK: math.exp
 //   CHECK-NOT: math.exp
 
+// K is transposed in registers, for two vectors of keys; its products are added in order.
+// CHECK-LABEL: func.func @tn_kernel_decode_alone
+//       CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>)
+//       CHECK: vector.shuffle {{.*}} [0, 8, 1, 9, 4, 12, 5, 13]
+//       CHECK: math.fma
+//       CHECK: math.exp
+
 // CHECK-LABEL: func.func @tn_kernel_causal
+//       CHECK: %[[FEW:.*]] = arith.cmpi slt, %{{.*}}, %c3_i64
+//       CHECK: scf.if %[[FEW]]
 //       CHECK: arith.minsi
 //       CHECK: arith.cmpi sgt, {{.*}} : vector<8xi64>

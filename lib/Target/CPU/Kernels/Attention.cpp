@@ -104,7 +104,6 @@ void AttentionKernel::forKeyBlocks(function_ref<void(Value isWhole)> body) {
   Point point;
   AffineExpr keyDim;
   Value one = e.i64(1);
-  Interval keyRange;
   auto upTo = [&](Value begin, Value count) { return Interval{begin, e.sub(e.add(begin, count), one)}; };
   Value keep = root.getYieldedKeep();
   if (keep) {
@@ -145,13 +144,25 @@ void AttentionKernel::forKeyBlocks(function_ref<void(Value isWhole)> body) {
 
 /// Everything that one block of keys adds.
 void AttentionKernel::emitBlock(Value isWhole) {
-  Value zero = e.i64(0), step = e.i64(vl);
   if (keyBuffer) {
     Value stride = e.size(normalize(depth.ceilDiv(vl) * vl));
     keyPlane = Plane{packBlock(root.getKey(), keyBuffer, depth, stride), stride, e.i64(1), true};
   }
   if (valueBuffer)
     valuePlane = Plane{packBlock(root.getValue(), valueBuffer, width, widthPadded), widthPadded, e.i64(1), true};
+  if (isFew)
+    emitFewWeights(isWhole);
+  else
+    emitManyWeights(isWhole);
+  if (isSingleBlock)
+    emitInverses();
+  if (succeeded(status))
+    emitOutput();
+}
+
+/// Scores and weights of a block of keys, with rows along the lanes.
+void AttentionKernel::emitManyWeights(Value isWhole) {
+  Value zero = e.i64(0), step = e.i64(vl);
   if (packsMask)
     packMask();
   // Groups of vectors of rows, then single ones.
@@ -174,14 +185,10 @@ void AttentionKernel::emitBlock(Value isWhole) {
     e.loop(zero, whole, groupStep, [&](Value lane) { emitSoftmax(lane, vectors); });
   if (!isEven)
     e.loop(whole, rowsPadded, step, [&](Value lane) { emitSoftmax(lane, 1); });
-  if (isSingleBlock)
-    emitInverses();
-  if (succeeded(status))
-    emitOutput();
 }
 
 void AttentionKernel::emitTile(Value index) {
-  Value blocks = e.size(normalize(rowsTotal.ceilDiv(rowBlock))), step = e.i64(vl), zero = e.i64(0);
+  Value blocks = e.size(normalize(rowsTotal.ceilDiv(rowBlock)));
   Value block = e.rem(index, blocks), rest = e.divFloor(index, blocks);
   if (rowsAreHeads) {
     group = e.rem(rest, e.size(groups));
@@ -201,12 +208,27 @@ void AttentionKernel::emitTile(Value index) {
     valuePlane = resolve(root.getValue(), false);
 
   packQuery();
+  std::optional<int64_t> fixed = asConstant(rowsTotal);
+  auto emitAs = [&](bool few) {
+    isFew = few;
+    emitTileRows();
+  };
+  if (!canBeFew || fixed)
+    emitAs(canBeFew && *fixed <= kFewRows);
+  else // a model that decodes with the entry that reads prompts
+    e.ifElse(e.less(rowCount, e.i64(kFewRowsAtRunTime + 1)), [&] { emitAs(true); }, [&] { emitAs(false); });
+}
+
+/// All keys, for the tile's rows.
+void AttentionKernel::emitTileRows() {
+  Value step = e.i64(vl), zero = e.i64(0);
   if (!isSingleBlock) {
     e.loop(zero, rowsPadded, step, [&](Value lane) {
       e.storeVector(maxima, accumulator, lane, infinity());
       e.storeVector(sums, accumulator, lane, e.zeros(wide()));
     });
-    Value places = e.mul(e.min(roundUp(rowCount, kTileRows), e.i64(rowBlock)), widthPadded);
+    Value rows = isFew ? rowCount : e.min(roundUp(rowCount, kTileRows), e.i64(rowBlock));
+    Value places = e.mul(rows, widthPadded);
     e.loop(zero, places, step, [&](Value place) { e.storeVector(outputs, accumulator, place, e.zeros(wide())); });
   }
   forKeyBlocks([&](Value isWhole) { emitBlock(isWhole); });
@@ -249,6 +271,7 @@ LogicalResult AttentionKernel::emit() {
       packsMask = alongKeys == 1 && rowDim && address.isFunctionOfDim(rowDim.getPosition());
     }
   }
+  canBeFew = asConstant(depth) && (!keyPlane || keyPlane->isContiguous);
   layOutScratch();
   e.loop(e.tileBegin, e.tileEnd, e.i64(1), [&](Value index) { emitTile(index); });
   return status;

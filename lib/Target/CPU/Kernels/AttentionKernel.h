@@ -1,5 +1,6 @@
 //===- AttentionKernel.h - the generator of attention, in parts -----------===//
-// Its methods are in Attention.cpp (blocks and tiles), AttentionOperands.cpp, AttentionScores.cpp, AttentionOutput.cpp.
+// Its methods are in Attention.cpp (blocks and tiles), AttentionOperands.cpp, AttentionScores.cpp (many rows),
+// AttentionFewRows.cpp, AttentionOutput.cpp.
 #ifndef TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONKERNEL_H
 #define TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONKERNEL_H
 
@@ -12,6 +13,9 @@ namespace tenon::cpu {
 constexpr int64_t kTileRows = 6;
 /// Keys of a register tile that has a single vector of rows.
 constexpr int64_t kTileKeys = 12;
+
+/// Rows of a tile that have keys along the lanes: where their number is known, and where it shows at run time.
+constexpr int64_t kFewRows = 4, kFewRowsAtRunTime = 2;
 
 /// A matrix in memory: element (i, j) is at offset + i * major + j * minor of its leaf's buffer.
 struct Plane {
@@ -36,7 +40,9 @@ private:
   void chooseBlocks();
   void layOutScratch();
   void emitTile(Value index);
+  void emitTileRows();
   void emitBlock(Value isWhole);
+  void emitManyWeights(Value isWhole);
   void emitInverses();
   void forKeyBlocks(llvm::function_ref<void(Value isWhole)> body);
 
@@ -54,6 +60,15 @@ private:
   void emitSoftmax(Value lane, int64_t vectors);
   Value maskAt(Evaluator &ev, AffineExpr head, AffineExpr query, AffineExpr keyIndex, Value key, Value lane);
   Value maskScore(Evaluator &ev, Value score, const Point &point, Value key, Value lane, bool isMasked);
+
+  // AttentionFewRows.cpp
+  void emitFewWeights(Value isWhole);
+  void emitFewScores(Value row, int64_t rows, bool isMasked);
+  void emitFewSoftmax(Value row);
+  llvm::SmallVector<Value> transposeKeys(llvm::ArrayRef<Value> keyRows, Value d, Value mask);
+  Value maskKeys(Evaluator &ev, Value score, const Point &point, bool isMasked);
+  /// Scores of a row at the block's first key; from key to key it is one element, or with many rows a row block.
+  Value scoresOfRow(Value row);
 
   // AttentionOutput.cpp
   void emitOutput();
@@ -84,6 +99,8 @@ private:
   int64_t rowBlock = 0, keyBlock = 0;
   bool isSingleBlock = false;
   bool packsMask = false;
+  bool canBeFew = false; ///< K can be read, and the head's depth is known, as few rows need it
+  bool isFew = false;    ///< what is being emitted
   mlir::Type accumulator;
   // Scratch.
   Value queryBuffer, scores, outputs, maxima, blockMaxima, sums, factors, maskBuffer, keyBuffer, valueBuffer,

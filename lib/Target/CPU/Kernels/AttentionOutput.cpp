@@ -29,7 +29,7 @@ void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Va
                                      bool isMasked) {
   Type elementV = getElementTypeOrSelf(root.getValue().getType());
   SmallVector<Value> masks = columnMasks(column, count, isMasked), rowIndex, rowIsIn, init;
-  MicroKernel micro{vl, accumulator, accumulator, elementV, e.i64(rowBlock), valuePlane->major, {}, {}, {}};
+  MicroKernel micro{vl, accumulator, accumulator, elementV, e.i64(isFew ? 1 : rowBlock), valuePlane->major, {}, {}, {}};
   Value valueBegin = valueBuffer ? valuePlane->pointer
                                  : e.offsetPointer(valuePlane->pointer, elementV, e.mul(keyBegin, valuePlane->major));
   for (int64_t v = 0; v < count; ++v)
@@ -43,7 +43,7 @@ void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Va
       index = e.select(rowIsIn.back(), index, row);
     }
     rowIndex.push_back(index);
-    micro.a.push_back(at(scores, index));
+    micro.a.push_back(scoresOfRow(index));
     Value factor;
     if (!isSingleBlock)
       factor = e.splat(e.loadScalar(factors, accumulator, index), vl);
@@ -90,7 +90,7 @@ void AttentionKernel::emitOutputTile(Value row, int64_t rows, Value rowLimit, Va
 /// The block's weights times its values.
 void AttentionKernel::emitOutput() {
   std::optional<int64_t> fixed = asConstant(rowsTotal);
-  int64_t tileRows = fixed ? std::clamp<int64_t>(*fixed, 1, kTileRows) : kTileRows;
+  int64_t tileRows = fixed ? std::clamp<int64_t>(*fixed, 1, kTileRows) : isFew ? 1 : kTileRows;
   int64_t count = tileRows <= 1 ? 4 * vectors : tileRows <= 3 ? 2 * vectors : vectors;
   if (std::optional<int64_t> columns = asConstant(width))
     count = std::min<int64_t>(count, std::max<int64_t>(1, llvm::divideCeil(*columns, vl)));
@@ -105,7 +105,7 @@ void AttentionKernel::emitOutput() {
   };
   e.loop(e.i64(0), whole, step, [&](Value row) { forRows(tileRows, row, {}); });
   // Blocks are whole register tiles but for the last one, whose rest is known when the rows are.
-  if (fixed && *fixed % tileRows == 0)
+  if (tileRows == 1 || (fixed && *fixed % tileRows == 0))
     return;
   e.ifThen(e.less(whole, rowCount), [&] {
     if (fixed)
