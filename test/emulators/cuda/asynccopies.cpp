@@ -13,6 +13,8 @@ static void issueCopy(Warp &w, const Instruction &i) {
   w.addresses(i, dest);
   if (!w.translate(i, Space::Shared, dest, i.count, destHost))
     return;
+  if (!w.block->uses.empty() && !w.noteAccess(i, w.mask, destHost, i.count, true))
+    return;
   const uint64_t *b = w.at<uint64_t>(i.b);
   const uint32_t *read = w.at<uint32_t>(i.c);
   auto offset = static_cast<int64_t>(static_cast<int32_t>(i.list[0]));

@@ -68,7 +68,9 @@ static bool arrive(Warp &w, const Instruction &i, int lane, uint8_t *place, uint
   }
   barrier.missing -= count;
   barrier.bytes += bytes;
+  const bool before = barrier.parity;
   barrier.settle();
+  w.block->interval += barrier.parity != before;
   barrier.write(place);
   return true;
 }

@@ -530,7 +530,8 @@ static Fault runKernel(Device &device, const LaunchRequest &request) {
   }
   Counts counts;
   MemoryView view = viewOf(device);
-  Fault fault = runLaunch(request, view, device.limits.processors, counts);
+  static const bool checkRaces = numberFromEnvironment("TN_EMULATED_CUDA_RACES", 0) != 0;
+  Fault fault = runLaunch(request, view, device.limits.processors, checkRaces, counts);
   std::lock_guard lock(s.mutex);
   s.counts.add(counts);
   return fault;

@@ -6,6 +6,20 @@ namespace tenon::emulator {
 /// More than vectors have.
 static constexpr int kMaxElements = 8;
 
+/// Host addresses of all lanes, where only the first is known.
+static void spreadOut(Spread spread, uint8_t **places, uint32_t bytes) {
+  if (spread == Spread::Same || spread == Spread::Steps)
+    for (uint32_t lane = 1; lane < kLanes; ++lane)
+      places[lane] = places[0] + (spread == Spread::Steps ? lane * bytes : 0);
+}
+
+static bool noteSpread(Warp &w, const Instruction &i, Spread spread, uint8_t **places, uint32_t bytes, bool isWrite) {
+  if (spread == Spread::Fault)
+    return true;
+  spreadOut(spread, places, bytes);
+  return w.noteAccess(i, w.mask, places, bytes, isWrite);
+}
+
 template <typename M, typename R> static R extended(M value) {
   using Wide = std::conditional_t<std::is_signed_v<M>, std::make_signed_t<R>, R>;
   return static_cast<R>(static_cast<Wide>(value));
@@ -61,7 +75,10 @@ template <typename M, typename R> static void loadFours(Warp &w, const Instructi
 /// From memory of type M to registers of type R; a signed M is extended with its sign.
 template <typename M, typename R> static void load(Warp &w, const Instruction &i) {
   uint8_t *from[kLanes];
-  Spread spread = w.reach(i, static_cast<Space>(i.option), static_cast<uint32_t>(sizeof(M)) * i.count, from);
+  const uint32_t bytes = static_cast<uint32_t>(sizeof(M)) * i.count;
+  Spread spread = w.reach(i, static_cast<Space>(i.option), bytes, from);
+  if (!w.block->uses.empty() && !noteSpread(w, i, spread, from, bytes, false))
+    return;
   for (int k = 0; k < i.count; ++k) {
     R *dest = w.at<R>(i.list[k]);
     const size_t offset = size_t(k) * sizeof(M);
@@ -99,7 +116,7 @@ template <typename M, typename R> static void store(Warp &w, const Instruction &
   uint8_t *to[kLanes];
   const uint32_t bytes = static_cast<uint32_t>(sizeof(M)) * i.count;
   Spread spread = w.reach(i, static_cast<Space>(i.option), bytes, to);
-  if (spread == Spread::Fault)
+  if (spread == Spread::Fault || (!w.block->uses.empty() && !noteSpread(w, i, spread, to, bytes, true)))
     return;
   if (spread == Spread::Steps && i.count == 1) {
     const R *source = w.at<R>(i.list[0]);
@@ -110,9 +127,7 @@ template <typename M, typename R> static void store(Warp &w, const Instruction &
     std::memcpy(to[0], values, sizeof(values));
     return;
   }
-  if (spread != Spread::Lanes)
-    for (uint32_t lane = 1; lane < kLanes; ++lane)
-      to[lane] = to[0] + (spread == Spread::Steps ? lane * bytes : 0);
+  spreadOut(spread, to, bytes);
   for (int k = 0; k < i.count; ++k)
     storeLanes<M, R>(w.mask, to, size_t(k) * sizeof(M), w.at<R>(i.list[k]));
 }

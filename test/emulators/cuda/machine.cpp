@@ -30,6 +30,8 @@ void Block::prepare(Launch &of) {
   warps.resize((threads + kLanes - 1) / kLanes);
   blocked.resize(warps.size());
   shared.resize(of.sharedBytes);
+  if (of.checkRaces)
+    uses.resize((of.sharedBytes + 3) / 4);
 }
 
 void Block::finishStores() {
@@ -53,6 +55,7 @@ bool Block::releaseBarriers() {
     for (uint32_t warp : barrier.waiting)
       blocked[warp] = false;
     barrier = {};
+    ++interval;
     ++counts.barriers;
     any = true;
   }
@@ -83,6 +86,8 @@ void Block::run(uint64_t of) {
   index[1] = static_cast<uint32_t>(of / grid[0] % grid[1]);
   index[2] = static_cast<uint32_t>(of / grid[0] / grid[1]);
   std::memset(shared.data(), kUnwritten, shared.size());
+  std::fill(uses.begin(), uses.end(), WordUse());
+  interval = 1;
   tensorCopies.clear();
   stores.clear();
   copyArrivals.clear();
@@ -145,9 +150,10 @@ void Block::run(uint64_t of) {
 // Launches
 //===----------------------------------------------------------------------===//
 
-Fault runLaunch(const LaunchRequest &request, const MemoryView &memory, uint32_t processors, Counts &counts) {
+Fault runLaunch(const LaunchRequest &request, const MemoryView &memory, uint32_t processors, bool checkRaces, Counts &counts) {
   const Kernel &kernel = *request.kernel;
-  Launch launch = {request, memory, processors, kReservedShared + kernel.staticShared + request.dynamicShared, {}, {}, {}};
+  Launch launch = {request, memory, processors, kReservedShared + kernel.staticShared + request.dynamicShared,
+                   checkRaces, {}, {}, {}};
   uint64_t blocks = uint64_t(request.grid[0]) * request.grid[1] * request.grid[2];
   std::atomic<uint64_t> next{0};
   std::mutex countsMutex;

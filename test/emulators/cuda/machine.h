@@ -43,8 +43,9 @@ struct Fault {
   std::string message;
 };
 
-/// Runs all blocks, on all threads of the machine. `counts` gets what was done.
-Fault runLaunch(const LaunchRequest &request, const MemoryView &memory, uint32_t processors, Counts &counts);
+/// Runs all blocks, on all threads of the machine. `counts` gets what was done. `checkRaces`: accesses of two warps to a word of
+/// shared memory without a barrier between, one of them a write, are a fault.
+Fault runLaunch(const LaunchRequest &request, const MemoryView &memory, uint32_t processors, bool checkRaces, Counts &counts);
 
 struct Block;
 
@@ -54,6 +55,7 @@ struct Launch {
   const MemoryView &memory;
   uint32_t processors;
   uint32_t sharedBytes; ///< of a block, with what is reserved
+  bool checkRaces;
   std::atomic<bool> stopped{false};
   std::mutex mutex; ///< of `fault`
   Fault fault;
@@ -173,6 +175,8 @@ struct Warp {
   /// Both at once, with a short way for addresses that are all the same or side by side: then only to[0] is set.
   Spread reach(const Instruction &instruction, Space space, uint32_t bytes, uint8_t **to);
   uint8_t *resolve(Space space, uint64_t address, uint32_t bytes, int lane);
+  /// Notes accesses to shared memory; false: another warp may be at the same word now, and the launch has stopped.
+  bool noteAccess(const Instruction &instruction, Mask lanes, uint8_t *const *places, uint32_t bytes, bool isWrite);
   uint8_t *local(int lane, uint64_t offset) { return localMemory.data() + uint64_t(localBytes) * unsigned(lane) + offset; }
 
   /// Stops the launch: `code` is the CUresult that all later calls get.
@@ -220,6 +224,13 @@ struct CopyArrival {
   uint64_t before; ///< copies with a smaller number
 };
 
+/// Who was at a word of shared memory, and between which barriers.
+struct WordUse {
+  static constexpr uint16_t kNobody = 0xffff, kSeveral = 0xfffe;
+  uint32_t written = 0, read = 0; ///< intervals
+  uint16_t writer = kNobody, reader = kNobody; ///< warps
+};
+
 /// A block of threads, run by one thread of the host.
 struct Block {
   Launch *launch = nullptr;
@@ -231,6 +242,8 @@ struct Block {
   std::vector<PendingTensorCopy> tensorCopies;
   std::vector<PendingStore> stores;
   std::vector<CopyArrival> copyArrivals;
+  std::vector<WordUse> uses; ///< of each word of shared memory; empty: races are not looked for
+  uint32_t interval = 0;     ///< the number of barriers so far
   Counts counts;
 
   void prepare(Launch &of);

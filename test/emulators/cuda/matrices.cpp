@@ -189,14 +189,15 @@ static void decodeMma(Decoder &d, const Statement &s, Modifiers &m) {
 //===----------------------------------------------------------------------===//
 
 /// Host addresses of the rows of `count` matrices: lane 8 * matrix + row says where a row is.
-static bool rows(Warp &w, const Instruction &i, uint8_t **to) {
+static bool rows(Warp &w, const Instruction &i, bool isWrite, uint8_t **to) {
   uint64_t from[kLanes];
   w.addresses(i, from);
   Mask before = w.mask;
   w.mask = i.count == 4 ? kAllLanes : (1u << (8 * i.count)) - 1;
   bool good = w.translate(i, static_cast<Space>(i.option & 15), from, 16, to);
+  const Mask lanes = w.mask;
   w.mask = before;
-  return good;
+  return good && (w.block->uses.empty() || w.noteAccess(i, lanes, to, 16, isWrite));
 }
 
 /// Where a lane's two elements are in a matrix of 8 x 8 halves.
@@ -208,7 +209,7 @@ static void place(int lane, int element, bool transposed, int &row, int &column)
 
 static void loadMatrix(Warp &w, const Instruction &i) {
   uint8_t *row[kLanes];
-  if (!needWarp(w, i) || !rows(w, i, row))
+  if (!needWarp(w, i) || !rows(w, i, false, row))
     return;
   bool transposed = i.option & 16;
   uint32_t made[4][kLanes];
@@ -228,7 +229,7 @@ static void loadMatrix(Warp &w, const Instruction &i) {
 
 static void storeMatrix(Warp &w, const Instruction &i) {
   uint8_t *row[kLanes];
-  if (!needWarp(w, i) || !rows(w, i, row))
+  if (!needWarp(w, i) || !rows(w, i, true, row))
     return;
   bool transposed = i.option & 16;
   for (int matrix = 0; matrix < i.count; ++matrix)

@@ -519,6 +519,35 @@ Spread Warp::reach(const Instruction &instruction, Space space, uint32_t bytes, 
   return translate(instruction, space, from, bytes, to) ? Spread::Lanes : Spread::Fault;
 }
 
+bool Warp::noteAccess(const Instruction &instruction, Mask lanes, uint8_t *const *places, uint32_t bytes, bool isWrite) {
+  const uint32_t now = block->interval;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    auto offset = static_cast<uint64_t>(places[lane] - block->shared.data());
+    if (!(lanes >> lane & 1) || offset >= block->shared.size())
+      continue;
+    for (uint64_t word = offset / 4; word <= (offset + bytes - 1) / 4; ++word) {
+      WordUse &use = block->uses[word];
+      const bool wasWritten = use.written == now && use.writer != index, wasRead = use.read == now && use.reader != index;
+      if (wasWritten || (isWrite && wasRead)) {
+        uint16_t other = wasWritten ? use.writer : use.reader;
+        fault(instruction, kLaunchFailed,
+              std::string("race: ") + (isWrite ? "writes" : "reads") + " shared memory at " + std::to_string(word * 4) + ", which " +
+                  (other == WordUse::kSeveral ? "other warps" : "warp " + std::to_string(other)) + (wasWritten ? " wrote" : " read") +
+                  " since the last barrier",
+              lane);
+        return false;
+      }
+      if (isWrite) {
+        use.written = now, use.writer = static_cast<uint16_t>(index);
+      } else {
+        use.reader = use.read == now && use.reader != index ? WordUse::kSeveral : static_cast<uint16_t>(index);
+        use.read = now;
+      }
+    }
+  }
+  return true;
+}
+
 void Warp::fault(const Instruction &instruction, int code, const std::string &what, int lane) {
   stop = Stop::Fault;
   Launch &launch = *block->launch;

@@ -47,6 +47,18 @@ TEST(the_environment_chooses_the_machine) {
              int first = program.run(1, 32, {buffer.address}), second = program.run(1, 32, {buffer.address});
              return first == 0 && second == 719 && cuCtxSynchronize() == 719;
            }), 1);
+  // Two warps at the same words, with a barrier between and without: the order of the warps alone would not show it.
+  for (bool backward : {false, true})
+    for (bool barrier : {false, true})
+      CHECK_EQ(inChild("TN_EMULATED_CUDA_RACES", "1", [=] {
+                 beginTest();
+                 std::string write = "st.shared.u32 [word], %t;\n", read = "ld.shared.u32 %r1, [word];\nst.global.u32 [%o], %r1;\n";
+                 Program program(kernel(1, "setp.lt.u32 %p1, %t, 32;\n@" + std::string(backward ? "!" : "") + "%p1 bra READ;\n" + write +
+                                               (barrier ? "bar.sync 0;\n" : "") + "bra END;\nREAD:\n" + (barrier ? "bar.sync 0;\n" : "") +
+                                               read + "END:\n", ".shared .b32 word;\n"));
+                 Buffer<uint32_t> buffer(Words(64, 0));
+                 return program.run(1, 64, {buffer.address}) == (barrier ? 0 : 719);
+               }), 1);
   std::string path = "emulator-report-" + std::to_string(getpid());
   CHECK_EQ(inChild("TN_EMULATED_CUDA_REPORT", path.c_str(), [] {
              beginTest();
