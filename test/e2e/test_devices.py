@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import unittest
 
 import numpy as np
@@ -137,6 +138,7 @@ def load_emulator():
     """Stands for libcuda.so.1 in this process: a library of that name is there already when the runtime asks for it."""
     path = pathlib.Path(locate.driver()).parent.parent / "test" / "emulators" / "cuda" / "libcuda.so.1"
     if path.exists():
+        os.environ.setdefault("TN_EMULATED_CUDA_RACES", "1")
         ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
 
 
@@ -307,6 +309,28 @@ class Cuda(Suite, unittest.TestCase):
             assert_close(session(x), eager(module, (x,)))
         session.close()
         program.close()
+
+    @unittest.skipIf(gpu_is_there(), "asks the emulator to fail")
+    def test_failures_of_a_device(self):
+        """No memory, and a device that is lost; in a process of their own, since the emulator reads its orders once."""
+        args = (torch.randn(5, 40),)
+        path = compile(export(Mlp(), args), "--target=cuda:sm_80", "--target=cpu")
+        script = ("import sys, torch, tenon, test_devices\n"
+                  "x = torch.randn(5, 40)\n"
+                  "try:\n"
+                  "    tenon.Program(sys.argv[1], device='cuda').session()(x)\n"
+                  "except tenon.Error as error:\n"
+                  "    print('said', error)\n"
+                  "tenon.Program(sys.argv[1], device='cpu').session()(x)\n"
+                  "print('cpu goes on')\n")
+        for orders, said in (({"TN_EMULATED_CUDA_MEMORY": "4096"}, r"no \d+ bytes of memory: \d+ of 4096 are free"),
+                             ({"TN_EMULATED_CUDA_LOSE": "2"}, r"cannot .*: CUDA_ERROR_LAUNCH_FAILED \(719\)"),
+                             ({"TN_EMULATED_CUDA_DEVICES": "0"}, r"cuInit: CUDA_ERROR_NO_DEVICE|a device of NVIDIA"),
+                             ({"TN_EMULATED_CUDA_SM": "75"}, r"NVIDIA that runs code for sm_80")):
+            done = subprocess.run([sys.executable, "-c", script, path], env={**os.environ, **orders, "PYTHONPATH": os.pathsep.join(sys.path)},
+                                  capture_output=True, text=True)
+            self.assertRegex(done.stdout, said, done.stderr[-500:])
+            self.assertIn("cpu goes on", done.stdout)
 
     def test_newer_code_comes_first(self):
         path = compile(export(Mlp(), (torch.randn(5, 40),)), "--target=cuda:sm_75,sm_120a,sm_80", "--target=cpu")

@@ -1,6 +1,7 @@
 //===- Emitter.h - where the code of a kernel for a device is written -----===//
 // A kernel for a device is a function of one thread of one workgroup. Tiles of the schedule are workgroups. Threads of a
-// workgroup share memory and meet at barriers; nothing else is assumed of the machine.
+// workgroup share memory and meet at barriers, and those of a subgroup see each other's values. What else a device has is in
+// its `#target.gpu`.
 #ifndef TENON_LIB_TARGET_DEVICE_EMITTER_H
 #define TENON_LIB_TARGET_DEVICE_EMITTER_H
 

@@ -96,13 +96,6 @@ static const StreamDriver &theDriver() {
   return driver;
 }
 
-using S = StreamFunctions;
-const DeviceKind cudaDevice = {
-    "cuda",
-    /*takesSlots=*/true,
-    [](const char *arch, uint32_t index, TextBuffer *why) { return S::isHere(theDriver(), arch, index, why); },
-    [](uint32_t index, void **device, tn_error_t *error) { return S::open(theDriver(), index, device, error); },
-    S::close, S::allocate, S::release, S::load, S::unload, S::find, S::forget, S::openQueue, S::closeQueue, S::launch, S::copy,
-    S::finish, S::record, S::endRecord, S::replay, S::dropRecord};
+const DeviceKind cudaDevice = streamKind<theDriver>("cuda");
 
 } // namespace tenon::rt
