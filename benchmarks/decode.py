@@ -10,9 +10,8 @@ import argparse
 import pathlib
 import subprocess
 import tempfile
-import time
 
-from flex import block, locate, tenon, torch
+from flex import locate, take_turns, tenon, torch
 
 F = torch.nn.functional
 
@@ -59,11 +58,7 @@ def main():
                     args = inputs(*sizes)
                     with program.session(threads=threads) as session:
                         calls = {"tenon": session.prepare(*args), "torch": lambda: Attention()(*args)}
-                        times = {engine: [] for engine in calls}
-                        for _ in range(options.rounds):
-                            for engine, call in calls.items():
-                                time.sleep(0.02)  # until threads that spin have gone to sleep
-                                times[engine] += block(call, options.seconds)
+                        times = take_turns(calls, options)
                     own, other = (min(times[engine]) * 1e3 for engine in ("tenon", "torch"))
                     print(f"| {', '.join(map(str, sizes))} | {symbolic or 'none'} | {threads} | {own:.0f} | {other:.0f} | {other / own:.2f} |",
                           flush=True)

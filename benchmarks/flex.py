@@ -86,6 +86,16 @@ def block(call, seconds):
     return times
 
 
+def take_turns(calls, options):
+    """Milliseconds of every call of each, in blocks of `options.seconds` by turns, `options.rounds` times."""
+    times = {engine: [] for engine in calls}
+    for _ in range(options.rounds):
+        for engine, call in calls.items():
+            time.sleep(0.02)  # until threads that spin have gone to sleep
+            times[engine] += block(call, options.seconds)
+    return times
+
+
 def measure(name, options, threads, folder):
     torch._dynamo.reset()
     torch.set_num_threads(threads)
@@ -95,11 +105,7 @@ def measure(name, options, threads, folder):
         compiled = torch.compile(module)
         want, got = compiled(*args), torch.from_numpy(session(*args)[0].copy())
         calls = {"tenon": lambda: session(*args), "torch": lambda: compiled(*args)}
-        times = {engine: [] for engine in calls}
-        for _ in range(options.rounds):
-            for engine, call in calls.items():
-                time.sleep(0.02)  # until threads that spin have gone to sleep
-                times[engine] += block(call, options.seconds)
+        times = take_turns(calls, options)
     error = ((got - want).abs().max() / want.abs().max()).item()
     return {engine: (min(t), statistics.median(t)) for engine, t in times.items()}, error
 

@@ -10,9 +10,8 @@ import argparse
 import pathlib
 import statistics
 import tempfile
-import time
 
-from flex import block, compile_tenon
+from flex import compile_tenon, take_turns
 
 import torch
 
@@ -29,11 +28,7 @@ def measure(shape, options, threads, folder):
     with torch.no_grad(), compile_tenon(Sum(), (x,), folder) as program, program.session(threads=threads) as session:
         want, got = x.double().cumsum(1), torch.from_numpy(session(x)[0].copy())
         calls = {"tenon": session.prepare(x), "torch": lambda: torch.cumsum(x, 1, out=other), "copy": lambda: other.copy_(x)}
-        times = {engine: [] for engine in calls}
-        for _ in range(options.rounds):
-            for engine, call in calls.items():
-                time.sleep(0.02)  # until threads that spin have gone to sleep
-                times[engine] += block(call, options.seconds)
+        times = take_turns(calls, options)
     error = ((got - want).abs().max() / want.abs().max()).item()
     return {engine: (min(t), statistics.median(t)) for engine, t in times.items()}, error
 

@@ -83,7 +83,7 @@ static void setAttributes(Module &module, target::CPUAttr cpu) {
   }
 }
 
-void tenon::optimize(Module &module, TargetMachine &machine, const char *pipeline) {
+void tenon::optimize(Module &module, TargetMachine &machine, StringRef pipeline) {
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager sccs;
@@ -125,14 +125,6 @@ void tenon::describe(Module &module, const TargetMachine &machine) {
   module.setModuleIdentifier("tenon");
   module.setSourceFileName("tenon");
 }
-
-// Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops;
-// LLVM's own vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose
-// lanes then spill).
-static constexpr const char *kKernelPasses =
-    "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
-    "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
-    "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
 
 static Expected<std::string> emit(Module &module, target::CPUAttr cpu, const EmitOptions &options,
                                   std::optional<CodeGenFileType> kind) {

@@ -8,14 +8,6 @@ using namespace llvm;
 using namespace tenon;
 using target::DeviceApi;
 
-// As for CPUs, after addresses have found their spaces.
-static constexpr const char *kKernelPasses =
-    "function<eager-inv>(infer-address-spaces,sroa<modify-cfg>,early-cse<memssa>,simplifycfg,"
-    "instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
-    "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
-// AMD's kernels are given what they do not say they do without.
-static constexpr const char *kAMDPasses = "amdgpu-attributor";
-
 Expected<std::string> tenon::emitDevice(Module &module, target::GPUAttr device, const EmitOptions &options) {
   bool isCUDA = device.getApi() == DeviceApi::CUDA;
   // Without a version of PTX LLVM takes the oldest that has the architecture, which most drivers read.
@@ -38,11 +30,9 @@ Expected<std::string> tenon::emitDevice(Module &module, target::GPUAttr device, 
       function.addFnAttr("amdgpu-no-implicitarg-ptr");
     }
   }
-  if (options.optLevel > 0) {
-    optimize(module, **machine, kKernelPasses);
-    if (!isCUDA)
-      optimize(module, **machine, kAMDPasses);
-  }
+  // As for CPUs, after addresses have found their spaces. AMD's kernels are given what they do not say they do without.
+  if (options.optLevel > 0)
+    optimize(module, **machine, ("function(infer-address-spaces)," + kKernelPasses + (isCUDA ? "" : ",amdgpu-attributor")).str());
   return writeCode(module, **machine, isCUDA ? CodeGenFileType::AssemblyFile : CodeGenFileType::ObjectFile);
 }
 

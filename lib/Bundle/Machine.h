@@ -14,8 +14,14 @@ struct Machine {
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(const Machine &machine, int optLevel);
 /// Tells the module what it is for; removes names of files.
 void describe(llvm::Module &module, const llvm::TargetMachine &machine);
+/// Kernels come tiled, unrolled and vectorized. What is left is to clean up addresses and to move them out of loops; LLVM's own
+/// vectorizers would only undo the register tiles (loads of neighbouring scalars become one vector, whose lanes then spill).
+inline constexpr llvm::StringLiteral kKernelPasses =
+    "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+    "loop-mssa(loop-rotate,licm),early-cse<memssa>,loop(indvars,loop-deletion),"
+    "instcombine<no-verify-fixpoint>,gvn,adce,simplifycfg),globaldce";
 /// Runs a pipeline of passes by their names, without any library function.
-void optimize(llvm::Module &module, llvm::TargetMachine &machine, const char *pipeline);
+void optimize(llvm::Module &module, llvm::TargetMachine &machine, llvm::StringRef pipeline);
 llvm::Expected<std::string> writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType kind);
 
 /// A folder of its own for the files of a tool, removed again at the end.

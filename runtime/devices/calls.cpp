@@ -32,16 +32,15 @@ static int32_t stopLost(DeviceSession &s) {
   return stop(s, TN_FAIL(&s.error, TN_INTERNAL, "image names an address outside its memory"));
 }
 
-static tn_status_t dropRecording(DeviceSession &s, Recording &r, tn_status_t status) {
+static void dropRecording(DeviceSession &s, Recording &r) {
   if (r.handle)
     s.kind->dropRecord(s.device, r.handle);
   r.handle = nullptr;
-  return status;
 }
 
 void dropRecordings(DeviceSession &s) {
   for (uint32_t i = 0; s.recordings && i < s.entryCount; ++i) {
-    (void)dropRecording(s, s.recordings[i], TN_OK);
+    dropRecording(s, s.recordings[i]);
     free(s.recordings[i].key);
   }
   free(s.recordings);
@@ -65,7 +64,8 @@ static tn_status_t giveUpRecording(DeviceSession &s) {
   tn_status_t status = runRecording(s, &s.error);
   if (!status)
     status = s.kind->finish(s.queue, &s.error);
-  return dropRecording(s, r, status);
+  dropRecording(s, r);
+  return status;
 }
 
 /// Waits for all that was told; the ring is free then.
@@ -261,7 +261,8 @@ static tn_status_t useRecording(tn_session &session, const EntryPoint &entry, tn
   if (isFirst || memcmp(key, r.key, count * sizeof(uint64_t)) != 0) {
     memcpy(r.key, key, count * sizeof(uint64_t));
     r.isImpossible = false;
-    return dropRecording(s, r, TN_OK);
+    dropRecording(s, r);
+    return TN_OK;
   }
   if (r.handle) {
     isDone = true;
@@ -348,7 +349,7 @@ tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn
   else
     (void)s.kind->finish(s.queue, nullptr);
   if (recorded && (s.status || result)) // it may have ended early
-    (void)dropRecording(s, *recorded, TN_OK);
+    dropRecording(s, *recorded);
   if (s.status)
     return TN_FAIL(error, s.status, "%s: entry '%s': %s", session.program->label, entry.name, s.error.message);
   Report report;

@@ -23,6 +23,16 @@ void device::Emitter::begin(int64_t threadCount) {
 
 void device::Emitter::finish() { func::ReturnOp::create(b, loc); }
 
+void device::guardBody(OpBuilder &b, Block &body, Value groups, ArrayRef<Value> arguments) {
+  Location loc = body.getParentOp()->getLoc();
+  Value isTile = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, arguments[1], groups);
+  Block *inside = scf::IfOp::create(b, loc, isTile, /*withElseRegion=*/false).thenBlock();
+  for (auto [from, to] : llvm::zip(body.getArguments(), arguments))
+    from.replaceAllUsesWith(to);
+  inside->getOperations().splice(inside->getTerminator()->getIterator(), body.getOperations(), body.begin(),
+                                 body.getTerminator()->getIterator());
+}
+
 void device::Emitter::fail(Value condition, unsigned site, Value x, Value y) {
   ifThen(condition, [&] {
     Value number = arith::TruncIOp::create(b, loc, b.getI32Type(), add(siteBase, i64(site)));

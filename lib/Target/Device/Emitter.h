@@ -71,6 +71,10 @@ private:
   unsigned sharedCount = 0;
 };
 
+/// Moves the body of a device function, all but its end, to where `b` stands, for groups below `groups` only: a grid of two
+/// dimensions may have more of them than there are tiles. `arguments` stand for the function's.
+void guardBody(mlir::OpBuilder &b, mlir::Block &body, mlir::Value groups, llvm::ArrayRef<mlir::Value> arguments);
+
 /// Threads for what has one element for each thread.
 inline constexpr int64_t kThreads = 128;
 

@@ -71,7 +71,7 @@ private:
   Value lane, tileRow, ownRow, part; ///< first row of the subgroup in the tile; this thread's row there, and share of its keys
   Value rowBegin, rowEnd, keyEnd;
   SmallVector<MatrixUnit::Run> runsA;
-  SmallVector<std::pair<Value, Value>> places;
+  MatrixUnit::Places places;
   SmallVector<SmallVector<Value>> query; ///< its fragments, for each step of the depth
   LogicalResult status = success();
 };
@@ -151,10 +151,7 @@ void MatrixAttention::writeScores() {
   for (auto [step, left] : llvm::enumerate(query))
     multiply(left, keys, step * unit.k, sums);
   for (auto [j, sum] : llvm::enumerate(sums))
-    for (auto [i, place] : llvm::enumerate(places)) {
-      Value index = e.add(e.mul(e.add(tileRow, place.first), e.i64(scores.pitch)), e.add(e.i64(j * unit.n), place.second));
-      e.storeShared(scores.memory, index, vector::ExtractOp::create(e.b, e.loc, sum, static_cast<int64_t>(i)));
-    }
+    unit.storeC(e, sum, places, scores.memory, scores.pitch, tileRow, e.i64(j * unit.n));
 }
 
 Value MatrixAttention::combineRow(ReduceKind kind, Value value) {
@@ -210,11 +207,7 @@ LogicalResult MatrixAttention::store(ArrayRef<Value> sums, Value total) {
   for (int64_t first = 0; first < columns && succeeded(status); first += kKeys) {
     int64_t count = std::min(kKeys, columns - first);
     for (int64_t j = 0; j < count / unit.n; ++j)
-      for (auto [i, place] : llvm::enumerate(places)) {
-        Value index = e.add(e.mul(e.add(tileRow, place.first), e.i64(scores.pitch)), e.add(e.i64(j * unit.n), place.second));
-        e.storeShared(scores.memory, index,
-                      vector::ExtractOp::create(e.b, e.loc, sums[first / unit.n + j], static_cast<int64_t>(i)));
-      }
+      unit.storeC(e, sums[first / unit.n + j], places, scores.memory, scores.pitch, tileRow, e.i64(j * unit.n));
     e.barrier();
     e.loop(e.thread, e.i64(kRows * count), e.i64(e.threads), [&](Value index) {
       Value tileLine = e.divFloor(index, e.i64(count)), column = e.rem(index, e.i64(count));

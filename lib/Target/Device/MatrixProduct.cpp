@@ -282,7 +282,7 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
   int64_t pitch = tiles.columns + 4; // other banks for the next row
   Value strip = e.shared(p.accumulator, unit.m * pitch);
   int64_t columns = tiles.ownColumns() / unit.n, perSubgroup = tiles.ownRows() / unit.m;
-  auto places = unit.placesOfC(e, lane);
+  MatrixUnit::Places places = unit.placesOfC(e, lane);
   LogicalResult status = success();
   e.loop(e.i64(0), e.i64(tiles.rows / unit.m), e.i64(1), [&](Value number) {
     Value own = e.sub(e.mul(number, e.i64(unit.m)), subgroupRow);
@@ -290,11 +290,7 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
       Value isOurs = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, own, e.i64(i * unit.m));
       e.ifThen(isOurs, [&] {
         for (int64_t j = 0; j < columns; ++j)
-          for (auto [part, place] : llvm::enumerate(places)) {
-            Value column = e.add(subgroupColumn, e.add(e.i64(j * unit.n), place.second));
-            e.storeShared(strip, e.add(e.mul(place.first, e.i64(pitch)), column),
-                          vector::ExtractOp::create(e.b, e.loc, sums[i * columns + j], static_cast<int64_t>(part)));
-          }
+          unit.storeC(e, sums[i * columns + j], places, strip, pitch, e.i64(0), e.add(subgroupColumn, e.i64(j * unit.n)));
       });
     }
     e.barrier();

@@ -76,8 +76,8 @@ SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Va
 
 int64_t MatrixUnit::countOfC() const { return kind == Kind::Mma || kind == Kind::Mfma ? 4 : 8; }
 
-SmallVector<std::pair<Value, Value>> MatrixUnit::placesOfC(Emitter &e, Value lane) const {
-  SmallVector<std::pair<Value, Value>> places;
+MatrixUnit::Places MatrixUnit::placesOfC(Emitter &e, Value lane) const {
+  Places places;
   if (kind == Kind::Mma) {
     Value row = e.divFloor(lane, e.i64(4)), column = e.mul(e.rem(lane, e.i64(4)), e.i64(2));
     for (int64_t i = 0; i < 4; ++i)
@@ -89,6 +89,12 @@ SmallVector<std::pair<Value, Value>> MatrixUnit::placesOfC(Emitter &e, Value lan
   for (int64_t i = 0; i < count; ++i)
     places.emplace_back(kind == Kind::Wmma11 ? e.add(e.i64(2 * i), part) : e.add(e.mul(part, e.i64(count)), e.i64(i)), column);
   return places;
+}
+
+void MatrixUnit::storeC(Emitter &e, Value sums, const Places &places, Value memory, int64_t pitch, Value row, Value column) const {
+  for (auto [i, place] : llvm::enumerate(places))
+    e.storeShared(memory, e.add(e.mul(e.add(row, place.first), e.i64(pitch)), e.add(column, place.second)),
+                  vector::ExtractOp::create(e.b, e.loc, sums, static_cast<int64_t>(i)));
 }
 
 /// Bit patterns where instructions take bf16 as such.

@@ -32,8 +32,12 @@ public:
   using Place = llvm::function_ref<mlir::Value(mlir::Value line, mlir::Value k)>;
   Fragment loadA(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
   llvm::SmallVector<Fragment> loadB(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
-  /// Where the elements of C are that a lane holds.
-  llvm::SmallVector<std::pair<mlir::Value, mlir::Value>> placesOfC(Emitter &e, mlir::Value lane) const;
+  /// Where the elements of C are that a lane holds: row and column.
+  using Places = llvm::SmallVector<std::pair<mlir::Value, mlir::Value>>;
+  Places placesOfC(Emitter &e, mlir::Value lane) const;
+  /// Writes the lane's elements of C to shared memory with rows `pitch` apart, from a row and a column on.
+  void storeC(Emitter &e, mlir::Value sums, const Places &places, mlir::Value memory, int64_t pitch, mlir::Value row,
+              mlir::Value column) const;
   /// Elements of C of a lane; they are a vector.
   int64_t countOfC() const;
 

@@ -97,15 +97,8 @@ static void makeEntry(func::FuncOp function, target::GPUAttr device) {
                                     arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(TN_DEVICE_GROUPS)).getResult());
   Value group = arith::AddIOp::create(b, loc, placeOf(b, loc, api, Place::GroupX), row);
   Value arguments[] = {args, group, placeOf(b, loc, api, Place::Thread), asGlobal(b, loc, entry->getArgument(1))};
-  // A grid of two dimensions may have more groups than there are tiles.
-  Value isTile = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, group, entry->getArgument(0));
-  auto guard = scf::IfOp::create(b, loc, isTile, /*withElseRegion=*/false);
-  for (auto [from, to] : llvm::zip(body.getArguments(), arguments))
-    from.replaceAllUsesWith(to);
-  Operation *end = body.getTerminator();
-  guard.thenBlock()->getOperations().splice(guard.thenBlock()->getTerminator()->getIterator(), body.getOperations(),
-                                            body.begin(), end->getIterator());
-  end->moveBefore(entry, entry->end());
+  device::guardBody(b, body, entry->getArgument(0), arguments);
+  body.getTerminator()->moveBefore(entry, entry->end());
   body.erase();
   function.setFunctionType(b.getFunctionType({i64, pointer, block}, {}));
 }

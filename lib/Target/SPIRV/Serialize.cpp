@@ -269,16 +269,8 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
   auto asPointer = [&](Value address) { return UnrealizedConversionCastOp::create(b, loc, pointer, address).getResult(0); };
   Value group = spv::IAddOp::create(b, loc, component(groupId, 0),
                                     spv::IMulOp::create(b, loc, component(groupId, 1), component(groupCount, 0)));
-  // A grid of two dimensions may have more groups than there are tiles.
-  Value isTile = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, group, field(1));
   Value arguments[] = {asPointer(field(0)), group, component(threadId, 0), asPointer(field(2))};
-  auto guard = scf::IfOp::create(b, loc, isTile, /*withElseRegion=*/false);
-  Block &body = kernel.getBody().front();
-  for (auto [from, to] : llvm::zip(body.getArguments(), arguments))
-    from.replaceAllUsesWith(to);
-  Operation *end = body.getTerminator();
-  guard.thenBlock()->getOperations().splice(guard.thenBlock()->getTerminator()->getIterator(), body.getOperations(),
-                                            body.begin(), end->getIterator());
+  tenon::device::guardBody(b, kernel.getBody().front(), field(1), arguments);
   spv::ReturnOp::create(b, loc);
   b.setInsertionPointToEnd(module.getBody());
   SmallVector<Attribute> interface;

@@ -227,7 +227,8 @@ tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &lau
   auto &q = *static_cast<StreamQueue *>(queue);
   auto &k = *static_cast<StreamKernel *>(kernel);
   // { groups, report, slots }, as lib/Target/LLVMGPU declares them.
-  uint64_t block[2 + TN_DEVICE_SLOTS] = {static_cast<uint64_t>(launch.groups), launch.report};
+  uint64_t block[2 + TN_DEVICE_SLOTS]; // 4 KiB: only what is passed is written
+  block[0] = static_cast<uint64_t>(launch.groups), block[1] = launch.report;
   uint32_t count = launch.slots ? launch.count : 1;
   if (launch.slots)
     memcpy(block + 2, launch.slots, count * sizeof(uint64_t));
