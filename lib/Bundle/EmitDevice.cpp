@@ -1,5 +1,7 @@
 //===- EmitDevice.cpp - kernels to PTX and code objects -------------------===//
 #include "Machine.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Program.h"
 #include <cstdlib>
@@ -23,6 +25,10 @@ Expected<std::string> tenon::emitDevice(Module &module, target::GPUAttr device, 
     if (function.isDeclaration())
       continue;
     function.addFnAttr("target-cpu", device.getArch());
+    // What warps do together is written as assembly where there is no intrinsic: it stays where it is.
+    for (Instruction &instruction : instructions(function))
+      if (auto *call = dyn_cast<CallInst>(&instruction); call && call->isInlineAsm())
+        call->setConvergent();
     if (!isCUDA) {
       function.addFnAttr("uniform-work-group-size", "true");
       function.addFnAttr("amdgpu-no-dispatch-ptr");

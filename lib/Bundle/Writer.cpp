@@ -69,9 +69,21 @@ static std::string describeConstants(ModuleOp plan) {
 static std::string writeDeviceSegment(const DeviceProgram &program) {
   FlatBufferBuilder builder;
   std::vector<Offset<file::DeviceKernel>> kernels;
-  for (const DeviceKernel &kernel : program.kernels)
+  for (const DeviceKernel &kernel : program.kernels) {
+    std::vector<Offset<file::TensorMap>> maps;
+    for (const DeviceTensorMap &map : kernel.maps) {
+      auto dims = [&](AffineMap exprs) {
+        std::vector<Offset<file::Dim>> written;
+        for (AffineExpr expr : exprs.getResults())
+          written.push_back(writeDim(builder, expr));
+        return written;
+      };
+      std::vector<Offset<file::Dim>> sizes = dims(map.sizes), strides = dims(map.strides);
+      maps.push_back(file::CreateTensorMapDirect(builder, map.slot, map.offset, map.elementBytes, &sizes, &strides, &map.tile));
+    }
     kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads,
-                                                     kernel.slots, kernel.shared));
+                                                     kernel.slots, kernel.shared, maps.empty() ? nullptr : &maps));
+  }
   std::vector<Offset<file::DeviceModule>> modules;
   std::string code;
   for (ArrayRef<DeviceCode> module : program.modules) {

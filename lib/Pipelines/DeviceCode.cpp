@@ -65,12 +65,27 @@ static LogicalResult writeMachineCode(ModuleOp functions, target::GPUAttr device
   return success();
 }
 
+static std::vector<DeviceTensorMap> readMaps(func::FuncOp function) {
+  std::vector<DeviceTensorMap> maps;
+  auto list = function->getAttrOfType<ArrayAttr>(device::kMapsAttr);
+  for (Attribute each : list ? list.getValue() : ArrayRef<Attribute>()) {
+    auto map = cast<DictionaryAttr>(each);
+    auto number = [&](StringRef name) { return map.getAs<IntegerAttr>(name).getInt(); };
+    auto exprs = [&](StringRef name) { return map.getAs<AffineMapAttr>(name).getValue(); };
+    ArrayRef<int64_t> tile = map.getAs<DenseI64ArrayAttr>("tile").asArrayRef();
+    maps.push_back({static_cast<uint32_t>(number("slot")), static_cast<uint64_t>(number("offset")),
+                    static_cast<uint32_t>(number("element_bytes")), exprs("sizes"), exprs("strides"), {tile.begin(), tile.end()}});
+  }
+  return maps;
+}
+
 LogicalResult tenon::writeDeviceProgram(ModuleOp functions, target::GPUAttr device, unsigned threads, DeviceProgram &program) {
   if (failed(device::prepareKernels(functions, device)))
     return failure();
   for (auto function : functions.getOps<func::FuncOp>()) {
     auto number = [&](StringRef name) { return static_cast<uint32_t>(function->getAttrOfType<IntegerAttr>(name).getInt()); };
-    program.kernels.push_back({function.getSymName().str(), 0, number(device::kThreadsAttr), number(device::kSlotsAttr), 0, 0});
+    program.kernels.push_back({function.getSymName().str(), 0, number(device::kThreadsAttr), number(device::kSlotsAttr), 0, 0,
+                               readMaps(function)});
   }
   if (program.kernels.empty())
     return success();

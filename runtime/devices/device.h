@@ -7,6 +7,9 @@
 
 namespace tenon::rt {
 
+/// Dimensions of a tensor that tiles are copied from.
+constexpr uint32_t kMostMapDims = 5;
+
 /// A piece of a device's memory, or of the CPU's that the device reaches.
 struct DeviceMemory {
   uint64_t address, bytes; ///< as kernels see it

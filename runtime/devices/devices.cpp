@@ -1,5 +1,6 @@
 // Devices, programs and sessions on them: memory, code; the same for every kind. What calls do is in calls.cpp.
 #include "session.h"
+#include "../src/expr.h"
 #include "tenon_generated.h"
 
 #include <cstdlib>
@@ -108,16 +109,36 @@ static tn_status_t readTable(const tn_program &program, const file::Variant &var
     return TN_OK;
   const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
   const uint8_t *start = program.file + segment.offset();
-  flatbuffers::Verifier verifier(start, segment.bytes());
-  if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
+  uint64_t bytes = segment.bytes() < sizeof(flatbuffers::uoffset_t) ? 0 : flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
+  flatbuffers::Verifier verifier(start, bytes);
+  if (bytes > segment.bytes() || !file::VerifySizePrefixedDeviceProgramBuffer(verifier))
     return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
                    program.label, variant.name()->c_str());
   table = file::GetSizePrefixedDeviceProgram(start);
-  uint64_t bytes = flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
   bytes = (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
   codeBytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
   code = start + bytes;
   return TN_OK;
+}
+
+/// Whether launches can describe the tensors that a kernel copies tiles from.
+static bool areMapsGood(const file::DeviceKernel &kernel) {
+  uint64_t bytes = TN_TENSOR_MAP_ALIGN + TN_DEVICE_MAPS_AT(static_cast<uint64_t>(kernel.slots())) +
+                   uint64_t(TN_TENSOR_MAP_BYTES) * sizeOf(kernel.maps());
+  if (bytes > TN_DEVICE_SLOTS * sizeof(uint64_t))
+    return false;
+  for (const file::TensorMap *map : *kernel.maps()) {
+    uint32_t rank = map->sizes()->size();
+    if (map->slot() >= kernel.slots() || rank < 1 || rank > kMostMapDims || map->strides()->size() != rank || map->tile()->size() != rank)
+      return false;
+    for (const auto *dims : {map->sizes(), map->strides()})
+      for (const file::Dim *dim : *dims) {
+        Expr expr;
+        if (validateExpr(dim->code()->data(), dim->code()->size(), kernel.slots(), expr))
+          return false;
+      }
+  }
+  return true;
 }
 
 /// The first of a module's forms that the driver takes.
@@ -167,6 +188,8 @@ tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
     if (kernel.module_() >= modules)
       return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
                      kernel.name()->c_str());
+    if (kernel.maps() && !areMapsGood(kernel))
+      return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' describes its tensors wrongly", program.label, kernel.name()->c_str());
     p->kernels[i].slots = kernel.slots();
     if (tn_status_t status = p->kind->find(p->device, p->modules[kernel.module_()], kernel, &p->kernels[i].handle, error))
       return status;

@@ -82,6 +82,18 @@ class Code(unittest.TestCase):
             self.assertLessEqual(max(shared), 48 << 10, arch)
 
     @unittest.skipUnless(find_tool("ptxas"), "no ptxas")
+    def test_warpgroups(self):
+        """Registers suffice for the sums, and products are not made to wait for each other."""
+        model = export(nn.Sequential(nn.Linear(256, 4096), nn.GELU(), nn.Linear(4096, 1024)).half(), (torch.randn(2048, 256).half(),))
+        path = emit(model, "cuda:sm_90a", "ptx")
+        self.assertIn("wgmma.mma_async.sync.aligned.m64n256k16", path.read_text())
+        self.assertIn("wgmma.mma_async.sync.aligned.m64n128k16", path.read_text())
+        done = subprocess.run([find_tool("ptxas"), "-v", "-arch=sm_90a", path, "-o", new_path(".cubin")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("serialized", done.stdout + done.stderr)
+        self.assertEqual(set(re.findall(r"(\d+) bytes spill stores", done.stdout + done.stderr)), {"0"})
+
+    @unittest.skipUnless(find_tool("ptxas"), "no ptxas")
     def test_cubin_comes_before_ptx(self):
         path = compile(export(Mlp(), (torch.randn(5, 40),)), "--target=cuda:sm_90a")
         data = path.read_bytes()

@@ -51,7 +51,7 @@ struct Arch {
   llvm::StringLiteral name;
   int64_t subgroup, sharedBytes;
   MatrixUnit matrix;
-  bool hasBF16;
+  bool hasBF16, hasWarpgroups = false;
 };
 } // namespace
 
@@ -60,7 +60,7 @@ static constexpr Arch kCUDA[] = {
     {"sm_75", 32, 64 << 10, MatrixUnit::None, false}, {"sm_80", 32, 163 << 10, MatrixUnit::Mma, true},
     {"sm_86", 32, 99 << 10, MatrixUnit::Mma, true},   {"sm_87", 32, 163 << 10, MatrixUnit::Mma, true},
     {"sm_89", 32, 99 << 10, MatrixUnit::Mma, true},   {"sm_90", 32, 227 << 10, MatrixUnit::Mma, true},
-    {"sm_90a", 32, 227 << 10, MatrixUnit::Mma, true}, {"sm_100", 32, 227 << 10, MatrixUnit::Mma, true},
+    {"sm_90a", 32, 227 << 10, MatrixUnit::Mma, true, true}, {"sm_100", 32, 227 << 10, MatrixUnit::Mma, true},
     {"sm_100a", 32, 227 << 10, MatrixUnit::Mma, true}, {"sm_103a", 32, 227 << 10, MatrixUnit::Mma, true},
     {"sm_120", 32, 99 << 10, MatrixUnit::Mma, true},  {"sm_120a", 32, 99 << 10, MatrixUnit::Mma, true}};
 
@@ -75,7 +75,7 @@ static constexpr Arch kROCm[] = {
 GPUAttr tenon::target::lookupGPU(MLIRContext *context, StringRef name, std::string &error) {
   auto [api, arch] = name.split(':');
   if (api == "vulkan" && arch.empty())
-    return GPUAttr::get(context, name, DeviceApi::Vulkan, "", 0, 16 << 10, MatrixUnit::None, false);
+    return GPUAttr::get(context, name, DeviceApi::Vulkan, "", 0, 16 << 10, MatrixUnit::None, false, false);
   std::optional<DeviceApi> which = symbolizeDeviceApi(api);
   if (!which || *which == DeviceApi::Vulkan) {
     error = ("device '" + name + "' is unknown; known are vulkan, cuda:sm_80, rocm:gfx942, …").str();
@@ -85,7 +85,8 @@ GPUAttr tenon::target::lookupGPU(MLIRContext *context, StringRef name, std::stri
   ArrayRef<Arch> known = isCUDA ? ArrayRef(kCUDA) : ArrayRef(kROCm);
   for (const Arch &each : known)
     if (each.name == arch)
-      return GPUAttr::get(context, name, *which, arch, each.subgroup, each.sharedBytes, each.matrix, each.hasBF16);
+      return GPUAttr::get(context, name, *which, arch, each.subgroup, each.sharedBytes, each.matrix, each.hasBF16,
+                          each.hasWarpgroups);
   error = ((isCUDA ? "NVIDIA" : "AMD") + Twine(" architecture '") + arch + "' is unknown; known are ").str();
   for (auto [i, each] : llvm::enumerate(known))
     error += (i ? ", " : "") + each.name.str();

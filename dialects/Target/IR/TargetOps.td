@@ -50,14 +50,16 @@ def Target_GPUAttr : AttrDef<Target_Dialect, "GPU"> {
   let description = [{
     `name` is what the user asked for and the name of the variant, `arch` the processor as its compiler calls it (empty:
     any), `subgroup` the threads that run in step (0: not known), `sharedBytes` the memory of a workgroup, `hasBF16`
-    whether bfloat16 is converted by instructions.
+    whether bfloat16 is converted by instructions, `hasWarpgroups` whether four subgroups together multiply matrices that lie in
+    shared memory, where tiles of tensors come by themselves (`wgmma` and the tensor memory accelerator).
     ```mlir
     #target.gpu<name = "cuda:sm_80", api = cuda, arch = "sm_80", subgroup = 32, sharedBytes = 49152, matrix = mma, hasBF16 = true>
     ```
   }];
   let parameters = (ins StringRefParameter<"">:$name, EnumParameter<Target_DeviceApi>:$api,
                         StringRefParameter<"">:$arch, "int64_t":$subgroup, "int64_t":$sharedBytes,
-                        EnumParameter<Target_MatrixUnit>:$matrix, "bool":$hasBF16);
+                        EnumParameter<Target_MatrixUnit>:$matrix, "bool":$hasBF16,
+                        DefaultValuedParameter<"bool", "false">:$hasWarpgroups);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

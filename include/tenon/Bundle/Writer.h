@@ -14,12 +14,21 @@ struct DeviceCode {
   uint8_t format; ///< file::DeviceFormat
   std::string bytes;
 };
+/// A tensor that tiles are copied from, the dimension of neighbours first; what lies in slot i of a launch is symbol i.
+struct DeviceTensorMap {
+  uint32_t slot;                 ///< that has its buffer
+  uint64_t offset;               ///< bytes from there on
+  uint32_t elementBytes;
+  mlir::AffineMap sizes, strides; ///< elements
+  std::vector<uint32_t> tile;
+};
 struct DeviceKernel {
   std::string name;
   uint32_t module;         ///< index into DeviceProgram::modules
   uint32_t threads, slots; ///< of a workgroup; parameters of 8 bytes
   uint32_t shared;         ///< bytes of shared memory that a launch has to ask for
   uint64_t codeBytes;      ///< in its most portable form
+  std::vector<DeviceTensorMap> maps;
 };
 struct DeviceProgram {
   std::vector<std::vector<DeviceCode>> modules; ///< each in several forms, the preferred one first

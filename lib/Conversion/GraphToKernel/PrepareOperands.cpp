@@ -1,6 +1,7 @@
 //===- PrepareOperands.cpp - operands in an order that roots can read -----===//
 #include "PrepareOperands.h"
 #include "tenon/Target/CPU/LayoutChoice.h"
+#include "tenon/Target/Device/LowerKernels.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -129,11 +130,19 @@ static void prepareContract(ContractOp op) {
   Value tensors[] = {op.getLhs(), op.getRhs()};
   unsigned summed = shape.k.empty() ? 0 : shape.k[0], columns = shape.n.empty() ? 0 : shape.n[0];
   SmallVector<AffineMap> maps{op.getMap(0), op.getMap(1), op.getMap(2)};
+  target::GPUAttr device = target::getDevice(op->getParentOfType<ModuleOp>());
   for (unsigned i : {0u, 1u}) {
     bool isB = i == shape.b;
-    if (isB && tensors[i].getDefiningOp<UseWeightOp>())
+    device::DepthOrder order = device::chooseDepthOrder(op, i, device);
+    if ((isB || order != device::DepthOrder::Any) && tensors[i].getDefiningOp<UseWeightOp>())
       continue; // stored the way the kernel wants it
     OperandNeeds needs{{summed}, isB ? std::optional<unsigned>(columns) : std::nullopt};
+    if (order != device::DepthOrder::Any && !shape.k.empty()) {
+      ArrayRef<unsigned> lines = isB ? shape.n : shape.m;
+      if (order == device::DepthOrder::Either && !lines.empty() && isReadable(tensors[i], maps[i], sizes, {{}, lines.back()}))
+        continue;
+      needs = {{}, shape.k.back()};
+    }
     maps[i] = makeReadable(op, i, maps[i], sizes, needs);
   }
   OpBuilder builder(op);

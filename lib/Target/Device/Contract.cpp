@@ -13,6 +13,17 @@ static Point constantPoint(unsigned rank, MLIRContext *context) {
   return Point(rank, getAffineConstantExpr(0, context));
 }
 
+/// Columns that are stored at once: 16 bytes of sums, where the innermost columns are a multiple of that and `point`, an element
+/// of the root with the columns as lanes, ends up beside its neighbours.
+static int64_t chooseStoreLanes(Emitter &e, Value root, AffineExpr innermost, function_ref<Point(Evaluator &)> point) {
+  static constexpr int64_t kLanes = 4;
+  std::optional<int64_t> size = innermost ? asConstant(innermost) : std::nullopt;
+  if (!size || *size % kLanes != 0)
+    return 1;
+  Evaluator ev(e, kLanes);
+  return kernels::storesNeighbours(ev, root, point(ev)) ? kLanes : 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Contractions
 //===----------------------------------------------------------------------===//
@@ -57,14 +68,25 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
   p.b = [&](Value b, Value depth, Value column, int64_t lanes) {
     return read(shape.b, b, shape.n, n, column, depth, lanes);
   };
-  p.store = [&](ArrayRef<Product::Sum> sums) {
-    Evaluator ev(e, 1);
+  auto strided = [&](unsigned operand, ArrayRef<unsigned> lines) {
+    return StridedMatrix::find(e, root->getOperand(operand), root.getMap(operand), shape.sizes, shape.batch, lines, shape.k);
+  };
+  p.stridedA = strided(shape.a, shape.m);
+  p.stridedB = strided(shape.b, shape.n);
+  p.storeLanes = chooseStoreLanes(e, root.getResult(), n.empty() ? AffineExpr() : n.back(), [&](Evaluator &ev) {
+    Point at;
+    for (auto [dim, size] : llvm::enumerate(shape.sizes))
+      at.push_back(ev.bind({}, size, 1, /*isLane=*/dim == shape.n.back()));
+    return applyMap(root.getMap(2), at);
+  });
+  p.store = [&](ArrayRef<Product::Sum> sums, int64_t lanes) {
+    Evaluator ev(e, lanes);
     SmallVector<EpilogueElement> elements;
     for (const Product::Sum &sum : sums) {
       Point at = constantPoint(rank, context);
       bind(ev, at, shape.batch, sum.batch, batch);
       bind(ev, at, shape.m, sum.row, m);
-      bind(ev, at, shape.n, sum.column, n);
+      bind(ev, at, shape.n, sum.column, n, /*hasLanes=*/lanes > 1);
       elements.push_back(
           {applyMap(root.getMap(2), at), kernels::fromAccumulator(e, sum.value, element), {}, sum.isInside});
     }
@@ -136,13 +158,19 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
     }
     return ev.vectorAt(root.getFilter(), at);
   };
-  p.store = [&](ArrayRef<Product::Sum> sums) {
-    Evaluator ev(e, 1);
+  p.storeLanes = chooseStoreLanes(e, root.getResult(), p.columns, [&](Evaluator &ev) {
+    Point at;
+    for (auto [i, size] : llvm::enumerate(out))
+      at.push_back(ev.bind({}, size, 1, /*isLane=*/i + 1 == out.size()));
+    return at;
+  });
+  p.store = [&](ArrayRef<Product::Sum> sums, int64_t lanes) {
+    Evaluator ev(e, lanes);
     SmallVector<EpilogueElement> elements;
     for (const Product::Sum &sum : sums) {
       SmallVector<Value> place = kernels::delinearize(e, sum.row, pixels);
       place.push_back(e.add(e.mul(sum.batch, e.i64(columns)), sum.column));
-      elements.push_back({kernels::bindPoint(ev, place, out), kernels::fromAccumulator(e, sum.value, element), {}, sum.isInside});
+      elements.push_back({kernels::bindPoint(ev, place, out, /*hasLanes=*/lanes > 1), kernels::fromAccumulator(e, sum.value, element), {}, sum.isInside});
     }
     return kernels::emitEpilogue(ev, root.getResult(), elements);
   };

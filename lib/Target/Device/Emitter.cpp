@@ -1,6 +1,7 @@
 #include "Emitter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "tenon/abi.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -15,13 +16,19 @@ void device::Emitter::begin(int64_t threadCount) {
   function->setAttr(kThreadsAttr, b.getI64IntegerAttr(threads));
   Block *block = function.addEntryBlock();
   b.setInsertionPointToStart(block);
+  args = block->getArgument(0);
   group = block->getArgument(1);
   thread = block->getArgument(2);
   report = block->getArgument(3);
-  function->setAttr(kSlotsAttr, b.getI64IntegerAttr(loadArguments(block->getArgument(0))));
+  loadArguments(args);
+  function->setAttr(kSlotsAttr, b.getI64IntegerAttr(kernels::countSlots(kernel)));
 }
 
-void device::Emitter::finish() { func::ReturnOp::create(b, loc); }
+void device::Emitter::finish() {
+  if (!maps.empty())
+    function->setAttr(kMapsAttr, b.getArrayAttr(maps));
+  func::ReturnOp::create(b, loc);
+}
 
 void device::guardBody(OpBuilder &b, Block &body, Value groups, ArrayRef<Value> arguments) {
   Location loc = body.getParentOp()->getLoc();
@@ -50,14 +57,14 @@ void device::Emitter::fail(Value condition, unsigned site, Value x, Value y) {
 // Shared memory
 //===----------------------------------------------------------------------===//
 
-Value device::Emitter::shared(Type element, int64_t count) {
+Value device::Emitter::shared(Type element, int64_t count, int64_t align) {
   auto type = MemRefType::get({count}, element, AffineMap(), b.getI64IntegerAttr(kSharedSpace));
   std::string name = (function.getSymName() + ".shared" + Twine(sharedCount++)).str();
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(function);
     memref::GlobalOp::create(b, loc, name, b.getStringAttr("private"), type, Attribute(), /*constant=*/false,
-                             b.getI64IntegerAttr(kSharedAlign));
+                             b.getI64IntegerAttr(align));
   }
   return memref::GetGlobalOp::create(b, loc, type, name);
 }
@@ -88,6 +95,34 @@ Value device::Emitter::sharedAddress(Value memory, Value index) {
   return LLVM::GEPOp::create(b, loc, pointer, cast<MemRefType>(memory.getType()).getElementType(), base, ArrayRef<LLVM::GEPArg>{index});
 }
 void device::Emitter::barrier() { mlir::gpu::BarrierOp::create(b, loc); }
+
+//===----------------------------------------------------------------------===//
+// Tensor maps
+//===----------------------------------------------------------------------===//
+
+bool device::Emitter::hasRoomForMaps(kernel::FuncOp kernel, int64_t count) {
+  int64_t slots = kernels::countSlots(kernel);
+  return TN_DEVICE_MAPS_AT(slots) + count * TN_TENSOR_MAP_BYTES <= int64_t(TN_DEVICE_SLOTS * sizeof(uint64_t)) - TN_TENSOR_MAP_ALIGN;
+}
+
+Value device::Emitter::tensorMap(const TensorMap &map) {
+  int64_t slots = kernels::countSlots(kernel);
+  unsigned symbolsAt = kernel.getNumArguments() + kernel.getFunctionType().getNumResults();
+  // What a launch finds in slot i is symbol i.
+  auto overSlots = [&](ArrayRef<AffineExpr> exprs) {
+    SmallVector<AffineExpr> moved;
+    for (AffineExpr expr : exprs)
+      moved.push_back(expr.shiftSymbols(slots, symbolsAt));
+    return AffineMapAttr::get(AffineMap::get(0, slots, moved, b.getContext()));
+  };
+  int64_t offset = TN_DEVICE_MAPS_AT(slots) + maps.size() * TN_TENSOR_MAP_BYTES;
+  maps.push_back(b.getDictionaryAttr({b.getNamedAttr("slot", b.getI64IntegerAttr(map.argument.getArgNumber())),
+                                      b.getNamedAttr("offset", b.getI64IntegerAttr(map.offset)),
+                                      b.getNamedAttr("element_bytes", b.getI64IntegerAttr(map.elementBytes)),
+                                      b.getNamedAttr("sizes", overSlots(map.sizes)), b.getNamedAttr("strides", overSlots(map.strides)),
+                                      b.getNamedAttr("tile", b.getDenseI64ArrayAttr(map.tile))}));
+  return LLVM::GEPOp::create(b, loc, args.getType(), b.getI8Type(), args, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
+}
 
 //===----------------------------------------------------------------------===//
 // Subgroups

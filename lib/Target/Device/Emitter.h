@@ -16,6 +16,8 @@ using kernels::Point;
 /// Attributes of a device function: threads of a workgroup, and slots of 8 bytes behind `args`.
 inline constexpr llvm::StringLiteral kThreadsAttr = "device.threads";
 inline constexpr llvm::StringLiteral kSlotsAttr = "device.slots";
+/// Descriptions of tensors that lie behind the slots, for copies of tiles: dictionaries as `Emitter::tensorMap` writes them.
+inline constexpr llvm::StringLiteral kMapsAttr = "device.maps";
 /// Memory space of what a workgroup shares.
 inline constexpr int64_t kSharedSpace = 3;
 /// Bytes that its pieces, and all buffers, are aligned to.
@@ -42,7 +44,7 @@ public:
   mlir::Value group, thread; ///< i64
 
   // -- shared memory --------------------------------------------------------------------------------------------------
-  mlir::Value shared(mlir::Type element, int64_t count);
+  mlir::Value shared(mlir::Type element, int64_t count, int64_t align = kSharedAlign);
   mlir::Value loadShared(mlir::Value memory, mlir::Value index);
   void storeShared(mlir::Value memory, mlir::Value index, mlir::Value value);
   /// Neighbours; `index` is a multiple of their number.
@@ -52,6 +54,19 @@ public:
   mlir::Value sharedAddress(mlir::Value memory, mlir::Value index);
   /// What threads wrote before is seen by all behind it. Must be reached by all threads of a workgroup.
   void barrier();
+  // -- tensors that tiles are copied from -----------------------------------------------------------------------------
+  /// Dimensions of a tensor in an argument, the one of neighbours first, and of the tile that one copy brings.
+  struct TensorMap {
+    mlir::BlockArgument argument;
+    int64_t offset, elementBytes;                          ///< bytes
+    llvm::SmallVector<mlir::AffineExpr> sizes, strides;    ///< elements
+    llvm::SmallVector<int64_t> tile;
+  };
+  /// Whether a launch can pass so many of them.
+  static bool hasRoomForMaps(kernel::FuncOp kernel, int64_t count);
+  /// Pointer of what a launch passes for it.
+  mlir::Value tensorMap(const TensorMap &map);
+
   // -- subgroups: threads that run in step ----------------------------------------------------------------------------
   struct Subgroup {
     mlir::Value size, number, lane; ///< i64; which of the workgroup's it is, and which thread of it
@@ -67,7 +82,8 @@ public:
 
 private:
   mlir::ModuleOp module;
-  mlir::Value report;
+  mlir::Value args, report;
+  llvm::SmallVector<mlir::Attribute> maps;
   unsigned sharedCount = 0;
 };
 

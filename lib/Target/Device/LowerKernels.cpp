@@ -2,6 +2,7 @@
 #include "../Kernels/Shapes.h"
 #include "Emitter.h"
 #include "MatrixUnit.h"
+#include "Warpgroup.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Pass/PassManager.h"
@@ -87,6 +88,20 @@ kernel::LayoutAttr device::chooseContractLayout(graph::ContractOp op, unsigned o
 
 kernel::LayoutAttr device::chooseLayout(BlockArgument argument, target::GPUAttr device) {
   return alongDepth(cpu::chooseLayout(argument), argument.getType(), device);
+}
+
+/// Matrix units take neighbours along the depth; those of warpgroups take neighbouring lines as well, if rows of them begin at
+/// multiples of 16 bytes.
+device::DepthOrder device::chooseDepthOrder(graph::ContractOp op, unsigned operand, target::GPUAttr device) {
+  Type type = getElementTypeOrSelf(op.getLhs().getType());
+  if (type != getElementTypeOrSelf(op.getRhs().getType()) || !MatrixUnit::isFor(device, type))
+    return DepthOrder::Any;
+  if (!WarpgroupUnit::isFor(device, type) || !WarpgroupUnit(type, 0).takesLines())
+    return DepthOrder::Along;
+  cpu::ContractShape shape = cpu::ContractShape::analyze(op);
+  ArrayRef<unsigned> lines = operand == shape.a ? shape.m : shape.n;
+  std::optional<int64_t> size = lines.empty() ? std::nullopt : graph::asConstant(shape.sizes[lines.back()]);
+  return size && *size * type.getIntOrFloatBitWidth() % 128 == 0 ? DepthOrder::Either : DepthOrder::Along;
 }
 
 namespace {

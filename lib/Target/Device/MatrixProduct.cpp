@@ -294,16 +294,9 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
       });
     }
     e.barrier();
-    e.loop(e.thread, e.i64(unit.m * tiles.columns), e.i64(tiles.threads()), [&](Value index) {
-      Value stripRow = e.divFloor(index, e.i64(tiles.columns)), tileColumn = e.rem(index, e.i64(tiles.columns));
-      Value sum = e.loadShared(strip, e.add(e.mul(stripRow, e.i64(pitch)), tileColumn));
-      Value row = e.add(rowBegin, e.add(e.mul(number, e.i64(unit.m)), stripRow)), column = e.add(columnBegin, tileColumn);
-      Value isInside = arith::AndIOp::create(e.b, e.loc, e.less(row, rowEnd), e.less(column, columnEnd));
-      // The epilogue reads other tensors there too: places outside become the last one.
-      Value one = e.i64(1);
-      if (::mlir::failed(p.store({{batch, e.min(row, e.sub(rowEnd, one)), e.min(column, e.sub(columnEnd, one)), sum, isInside}})))
-        status = failure();
-    });
+    if (::mlir::failed(p.storeStrip(e, {strip, pitch, unit.m, tiles.columns, batch,
+                                        e.add(rowBegin, e.mul(number, e.i64(unit.m))), columnBegin})))
+      status = failure();
     e.barrier();
   });
   return status;

@@ -17,10 +17,11 @@ bool Product::isFlat() const {
   return (m && *m <= kFewRows) || (n && *n < kFewColumns);
 }
 
-
 int64_t Product::threads(const Emitter &e) const {
   if (isFlat())
     return kThreads;
+  if (hasWarpgroups(e))
+    return warpgroupThreads(e);
   return hasMatrixUnit(e) ? matrixThreads(e) : kSide * kSide;
 }
 
@@ -50,7 +51,25 @@ LogicalResult Product::emitFlat(Emitter &e) const {
                                             kernels::toAccumulator(e, right, accumulator), carried[0])};
     })[0];
     if (succeeded(status))
-      status = store({{place[0], place[1], place[2], sum, {}}});
+      status = store({{place[0], place[1], place[2], sum, {}}}, 1);
+  });
+  return status;
+}
+
+LogicalResult Product::storeStrip(Emitter &e, const Strip &strip) const {
+  LogicalResult status = success();
+  Value one = e.i64(1), rowEnd = e.size(rows), columnEnd = e.size(columns);
+  int64_t across = strip.columns / storeLanes;
+  e.loop(e.thread, e.i64(strip.rows * across), e.i64(e.threads), [&](Value index) {
+    Value stripRow = e.divFloor(index, e.i64(across)), stripColumn = e.mul(e.rem(index, e.i64(across)), e.i64(storeLanes));
+    Value at = e.add(e.mul(stripRow, e.i64(strip.pitch)), stripColumn);
+    Value sum = storeLanes == 1 ? e.loadShared(strip.memory, at) : e.loadSharedVector(strip.memory, at, storeLanes);
+    Value row = e.add(strip.row, stripRow), column = e.add(strip.column, stripColumn);
+    Value isInside = arith::AndIOp::create(e.b, e.loc, e.less(row, rowEnd), e.less(column, columnEnd));
+    // The epilogue reads other tensors there too: places outside become the last one.
+    Value lastRow = e.sub(rowEnd, one), lastColumn = e.sub(columnEnd, e.i64(storeLanes));
+    if (failed(store({{strip.batch, e.min(row, lastRow), e.min(column, lastColumn), sum, isInside}}, storeLanes)))
+      status = failure();
   });
   return status;
 }
@@ -58,6 +77,8 @@ LogicalResult Product::emitFlat(Emitter &e) const {
 LogicalResult Product::emit(Emitter &e) const {
   if (isFlat())
     return emitFlat(e);
+  if (hasWarpgroups(e))
+    return emitWarpgroups(e);
   if (hasMatrixUnit(e))
     return emitMatrix(e);
   MLIRContext *context = rows.getContext();
@@ -127,5 +148,5 @@ LogicalResult Product::emit(Emitter &e) const {
       results.push_back({batch, e.min(row, e.sub(rowEnd, one)), e.min(column, e.sub(columnEnd, one)),
                          sums[i * kOwn + j], isInside});
     }
-  return store(results);
+  return store(results, 1);
 }

@@ -2,7 +2,7 @@
 #ifndef TENON_LIB_TARGET_DEVICE_PRODUCT_H
 #define TENON_LIB_TARGET_DEVICE_PRODUCT_H
 
-#include "Emitter.h"
+#include "StridedMatrix.h"
 
 namespace tenon::device {
 
@@ -18,15 +18,29 @@ struct Product {
   std::function<mlir::Value(mlir::Value batch, mlir::Value k, mlir::Value column, int64_t lanes)> b;
   /// What `depth` is made of, the innermost last; more than one lane takes a part that they divide.
   graph::Dims depthParts;
-  /// Stores a sum of type `accumulator`; the place is inside when `isInside` holds.
+  /// The operands where they lie in memory, if they do.
+  std::optional<StridedMatrix> stridedA, stridedB;
+  /// Stores sums of type `accumulator`, of `lanes` neighbouring columns from a multiple of `lanes` on (1: scalars); the place is
+  /// inside when `isInside` holds.
   struct Sum {
     mlir::Value batch, row, column, value, isInside;
   };
-  std::function<mlir::LogicalResult(llvm::ArrayRef<Sum>)> store;
+  std::function<mlir::LogicalResult(llvm::ArrayRef<Sum>, int64_t lanes)> store;
+  /// So many columns may be stored at once: their number is a multiple of it, and they are neighbours in all results.
+  int64_t storeLanes = 1;
 
   /// Threads of a workgroup.
   int64_t threads(const Emitter &e) const;
   mlir::LogicalResult emit(Emitter &e) const;
+
+  /// Sums in shared memory, rows `pitch` apart (a multiple of 4), and where they are in the product.
+  struct Strip {
+    mlir::Value memory;
+    int64_t pitch, rows, columns;
+    mlir::Value batch, row, column;
+  };
+  /// All threads store a strip together, neighbours what is side by side.
+  mlir::LogicalResult storeStrip(Emitter &e, const Strip &strip) const;
 
 private:
   bool isFlat() const;
@@ -35,6 +49,10 @@ private:
   bool hasMatrixUnit(const Emitter &e) const;
   mlir::LogicalResult emitMatrix(Emitter &e) const;
   int64_t matrixThreads(const Emitter &e) const;
+  /// Whether four warps multiply what lies in shared memory, and copies bring it there.
+  bool hasWarpgroups(const Emitter &e) const;
+  mlir::LogicalResult emitWarpgroups(Emitter &e) const;
+  int64_t warpgroupThreads(const Emitter &e) const;
 };
 
 } // namespace tenon::device

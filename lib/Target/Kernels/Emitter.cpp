@@ -34,7 +34,17 @@ static unsigned countSymbols(kernel::FuncOp kernel) {
   return count;
 }
 
-int64_t Emitter::loadArguments(Value args) {
+/// Of those that the kernel knows of and those that all of them are passed.
+static int64_t countSymbolSlots(kernel::FuncOp kernel) {
+  auto total = kernel->getAttrOfType<IntegerAttr>("symbol_count");
+  return total ? total.getInt() : countSymbols(kernel);
+}
+
+int64_t tenon::kernels::countSlots(kernel::FuncOp kernel) {
+  return kernel.getNumArguments() + kernel.getFunctionType().getNumResults() + countSymbolSlots(kernel) + kernel->hasAttr("sites");
+}
+
+void Emitter::loadArguments(Value args) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext()), word = b.getI64Type();
   int64_t slot = 0;
   auto nextSlot = [&](Type type) {
@@ -47,11 +57,9 @@ int64_t Emitter::loadArguments(Value args) {
     outputs.push_back(nextSlot(pointer));
   for (unsigned i = 0, n = countSymbols(kernel); i < n; ++i)
     symbols.push_back(nextSlot(word));
-  auto total = kernel->getAttrOfType<IntegerAttr>("symbol_count");
-  slot += total ? total.getInt() - static_cast<int64_t>(symbols.size()) : 0;
+  slot += countSymbolSlots(kernel) - static_cast<int64_t>(symbols.size());
   if (kernel->hasAttr("sites"))
     siteBase = nextSlot(word);
-  return slot;
 }
 
 //===----------------------------------------------------------------------===//

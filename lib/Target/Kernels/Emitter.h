@@ -91,8 +91,8 @@ public:
 
 protected:
   /// Reads what a call passes from `args`, 8 bytes each: addresses of inputs, of outputs, the symbols' values, and, when
-  /// the kernel has error sites, the number of its first. Returns how many slots a call passes.
-  int64_t loadArguments(mlir::Value args);
+  /// the kernel has error sites, the number of its first.
+  void loadArguments(mlir::Value args);
 
   llvm::SmallVector<mlir::Value> inputs, outputs, symbols;
   mlir::Value siteBase; ///< null without error sites
@@ -104,6 +104,8 @@ private:
   llvm::DenseMap<mlir::AffineExpr, mlir::Value> sizes;
 };
 
+/// Slots that a call of the kernel passes.
+int64_t countSlots(kernel::FuncOp kernel);
 /// Results of the kernel, as its return names them.
 mlir::OperandRange resultsOf(kernel::FuncOp kernel);
 /// Sets `tiles`, `scratch` and `work` of the kernel.
@@ -167,6 +169,8 @@ public:
   /// An argument of the kernel, in whatever layout it is stored.
   mlir::Value loadArgument(mlir::BlockArgument argument, const Point &point);
   mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::AffineExpr address);
+  /// The argument of the kernel that holds `value`, and where the element at `point` is in it; nullopt when it is computed.
+  std::optional<std::pair<mlir::BlockArgument, mlir::AffineExpr>> placeOf(mlir::Value value, Point point) const;
   void store(mlir::Value pointer, mlir::RankedTensorType type, const Point &point, mlir::Value value);
 
   graph::IndexSimplifier simplifier() const;

@@ -16,18 +16,12 @@ BlockArgument tenon::kernels::leafOf(Value value) {
 }
 
 std::optional<StridedAddress> tenon::kernels::resolveStrided(Evaluator &ev, Value value, Point point, AffineExpr k) {
+  auto place = ev.placeOf(value, std::move(point));
+  if (!place)
+    return std::nullopt;
   IndexSimplifier simple = ev.simplifier();
-  while (Operation *op = value.getDefiningOp()) {
-    if (isa<BlockArgument>(skipReshapes(value)))
-      break;
-    auto moved = pullThrough(op, point, simple);
-    if (!moved)
-      return std::nullopt;
-    value = moved->first;
-    point = moved->second;
-  }
   MLIRContext *context = k.getContext();
-  AffineExpr address = simple.simplify(linearize(point, getDims(value.getType()), context));
+  AffineExpr address = place->second;
   AffineExpr zero = getAffineConstantExpr(0, context), one = getAffineConstantExpr(1, context);
   AffineExpr offset = simple.simplify(normalize(address.replace(k, zero)));
   AffineExpr stride = normalize(address.replace(k, one) - offset);
@@ -80,4 +74,11 @@ LogicalResult tenon::kernels::emitEpilogue(Evaluator &ev, Value root, ArrayRef<E
   }
   ev.mask = {};
   return success();
+}
+
+bool tenon::kernels::storesNeighbours(Evaluator &ev, Value root, const Point &point) {
+  return llvm::all_of(resultsOf(ev.e.kernel), [&](Value result) {
+    std::optional<Point> place = pushToResult(root, result, point, ev.simplifier());
+    return place && ev.laneStride(ev.simplifier().simplify(linearize(*place, getDims(result.getType()), ev.e.b.getContext()))) == 1;
+  });
 }

@@ -28,5 +28,8 @@ struct EpilogueElement {
 /// stored, so that results may share buffers with what the epilogue reads at the same place.
 mlir::LogicalResult emitEpilogue(Evaluator &ev, mlir::Value root, llvm::ArrayRef<EpilogueElement> elements);
 
+/// Whether the lanes of a root's element at `point` end up as neighbours in all results.
+bool storesNeighbours(Evaluator &ev, mlir::Value root, const Point &point);
+
 } // namespace tenon::kernels
 #endif

@@ -298,6 +298,25 @@ static AffineExpr addressIn(kernel::LayoutAttr layout, const Point &point, Array
   return (panel * depthCount + depth) * width + column % width;
 }
 
+std::optional<std::pair<BlockArgument, AffineExpr>> Evaluator::placeOf(Value value, Point point) const {
+  IndexSimplifier simple = simplifier();
+  MLIRContext *context = e.b.getContext();
+  auto layoutOf = [&](Value v) { return e.kernel.getLayout(cast<BlockArgument>(v).getArgNumber()); };
+  while (Operation *op = value.getDefiningOp()) {
+    // Memory is read in the shape at hand, unless it is packed.
+    if (Value source = skipReshapes(value); isa<BlockArgument>(source) && !layoutOf(source))
+      return std::pair(cast<BlockArgument>(source), simple.simplify(linearize(point, getDims(value.getType()), context)));
+    auto moved = pullThrough(op, point, simple);
+    if (!moved)
+      return std::nullopt;
+    std::tie(value, point) = *moved;
+  }
+  Dims sizes = getDims(value.getType());
+  kernel::LayoutAttr layout = layoutOf(value);
+  AffineExpr address = layout ? addressIn(layout, point, sizes, context) : linearize(point, sizes, context);
+  return std::pair(cast<BlockArgument>(value), simple.simplify(address));
+}
+
 Value Evaluator::loadArgument(BlockArgument argument, const Point &point) {
   auto type = cast<RankedTensorType>(argument.getType());
   Value pointer = e.inputPointer(argument.getArgNumber());

@@ -109,10 +109,12 @@ static void markKernel(LLVM::LLVMFuncOp kernel, target::GPUAttr device) {
   bool isCUDA = device.getApi() == DeviceApi::CUDA;
   int64_t slots = kernel->getAttrOfType<IntegerAttr>(device::kSlotsAttr).getInt();
   int32_t threads = kernel->getAttrOfType<IntegerAttr>(device::kThreadsAttr).getInt();
+  auto maps = kernel->getAttrOfType<ArrayAttr>(device::kMapsAttr);
   if (slots <= TN_DEVICE_SLOTS) {
-    auto type = TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), std::max<int64_t>(slots, 1)));
+    int64_t words = maps ? (TN_DEVICE_MAPS_AT(slots) + maps.size() * TN_TENSOR_MAP_BYTES) / 8 : std::max<int64_t>(slots, 1);
+    auto type = TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), words));
     kernel.setArgAttr(2, isCUDA ? LLVM::LLVMDialect::getByValAttrName() : LLVM::LLVMDialect::getByRefAttrName(), type);
-    kernel.setArgAttr(2, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(8));
+    kernel.setArgAttr(2, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(maps ? TN_TENSOR_MAP_ALIGN : 8));
     if (isCUDA)
       kernel.setArgAttr(2, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
   }

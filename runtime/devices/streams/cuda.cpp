@@ -16,6 +16,8 @@ struct Extra {
   int (*pushContext)(void *);
   int (*popContext)(void **);
   int (*loadModule)(void **, const void *, unsigned, int *, void **);
+  int (*encodeTiled)(void *, int, uint32_t, void *, const uint64_t *, const uint64_t *, const uint32_t *, const uint32_t *, int, int,
+                     int, int);
 };
 } // namespace
 
@@ -25,6 +27,8 @@ static Extra extra;
 // Of cuda.h, which is not needed to build.
 static constexpr int kErrorOutOfMemory = 2, kErrorNoBinary = 209, kErrorInvalidPTX = 218, kErrorUnsupportedPTX = 222;
 static constexpr int kMajor = 75, kMinor = 76;               // CUdevice_attribute
+static constexpr int kUInt8 = 0, kUInt16 = 1, kUInt32 = 2;   // CUtensorMapDataType
+static constexpr int kSwizzle128 = 3, kPromote256 = 3;       // CUtensorMapSwizzle, CUtensorMapL2promotion
 static constexpr int kErrorLog = 5, kErrorLogBytes = 6;      // CUjit_option
 
 static const char *nameError(int code) {
@@ -36,6 +40,14 @@ static int loadModule(void **module, const void *code, char *log, unsigned logBy
   int options[] = {kErrorLog, kErrorLogBytes};
   void *values[] = {log, reinterpret_cast<void *>(static_cast<uintptr_t>(logBytes))};
   return extra.loadModule(module, code, 2, options, values);
+}
+
+static int encodeMap(void *map, uint32_t elementBytes, uint32_t rank, uint64_t address, const uint64_t *sizes,
+                     const uint64_t *strides, const uint32_t *tile) {
+  const uint32_t steps[] = {1, 1, 1, 1, 1};
+  int type = elementBytes == 1 ? kUInt8 : elementBytes == 2 ? kUInt16 : kUInt32;
+  return extra.encodeTiled(map, type, rank, reinterpret_cast<void *>(static_cast<uintptr_t>(address)), sizes, strides, tile, steps,
+                           /*interleaved: no*/ 0, kSwizzle128, kPromote256, /*outside: zeros*/ 0);
 }
 
 /// "sm_80" runs on what came later too, "sm_90a" on that very capability.
@@ -65,6 +77,7 @@ static void openDriver() {
   library.find(extra.pushContext, "cuCtxPushCurrent_v2");
   library.find(extra.popContext, "cuCtxPopCurrent_v2");
   library.find(extra.loadModule, "cuModuleLoadDataEx");
+  library.find(extra.encodeTiled, "cuTensorMapEncodeTiled");
   if (library.missing) {
     why.add("NVIDIA's driver of CUDA 12 or later (this one has no %s)", library.missing);
     return;
@@ -83,6 +96,7 @@ static void openDriver() {
   driver.openContext = [](int device, void **context) { return extra.retainContext(context, device); };
   driver.closeContext = [](int device) { (void)extra.releaseContext(device); };
   driver.loadModule = loadModule;
+  driver.encodeMap = encodeMap;
   driver.runs = runs;
   driver.isWrongCode = [](int code) {
     return code == kErrorNoBinary || code == kErrorInvalidPTX || code == kErrorUnsupportedPTX;

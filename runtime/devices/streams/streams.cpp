@@ -1,10 +1,14 @@
 #include "streams.h"
+#include "../../src/expr.h"
 #include "tenon/abi.h"
 
 #include <cstdlib>
 #include <dlfcn.h>
 
 namespace tenon::rt {
+
+/// Of a launch, all together.
+static constexpr size_t kParameterBytes = 4096;
 
 namespace {
 struct StreamDevice {
@@ -22,6 +26,7 @@ struct StreamQueue {
 struct StreamKernel {
   void *function;
   uint32_t threads, shared;
+  const file::DeviceKernel *maps; ///< as the file has it; null: none
 };
 
 /// While it lives, the thread works with the device.
@@ -182,6 +187,11 @@ tn_status_t StreamFunctions::find(void *device, void *module, const file::Device
   Entered here(d);
   k->threads = which.threads();
   k->shared = which.shared();
+  k->maps = which.maps() ? &which : nullptr;
+  if (k->maps && !d.driver->encodeMap) {
+    free(k);
+    return TN_FAIL(error, TN_BAD_FILE, "kernel '%s' copies tiles, which device '%s' cannot", which.name()->c_str(), d.name);
+  }
   int code = here.code ? here.code : here.driver.findKernel(&k->function, module, which.name()->c_str());
   if (!code && k->shared)
     code = here.driver.setKernelAttribute(k->function, /*most shared memory of a launch=*/8, static_cast<int>(k->shared));
@@ -223,20 +233,55 @@ void StreamFunctions::closeQueue(void *, void *queue) {
   free(q);
 }
 
+/// Describes the tensors of a launch, behind its slots.
+static tn_status_t encodeMaps(const Entered &here, const StreamDevice &d, const file::DeviceKernel &kernel, const uint64_t *slots,
+                              uint8_t *to, tn_error_t *error) {
+  for (const file::TensorMap *map : *kernel.maps()) {
+    uint64_t sizes[kMostMapDims], strides[kMostMapDims];
+    uint32_t rank = map->sizes()->size();
+    for (uint32_t i = 0; i < rank; ++i) {
+      const auto *size = map->sizes()->Get(i)->code(), *stride = map->strides()->Get(i)->code();
+      const auto *symbols = reinterpret_cast<const int64_t *>(slots);
+      int64_t count = 0, step = 0;
+      if (evaluateCode(size->data(), size->size(), symbols, count) != EvalResult::Ok ||
+          evaluateCode(stride->data(), stride->size(), symbols, step) != EvalResult::Ok || count < 0 || step < 0)
+        return TN_FAIL(error, TN_TOO_LARGE, "kernel '%s' has a tensor that is too large", kernel.name()->c_str());
+      sizes[i] = count ? static_cast<uint64_t>(count) : 1; // of an empty tensor nothing is read
+      if (i > 0)
+        strides[i - 1] = static_cast<uint64_t>(step) * map->element_bytes();
+    }
+    int code = here.driver.encodeMap(to, map->element_bytes(), rank, slots[map->slot()] + map->offset(), sizes, strides,
+                                     map->tile()->data());
+    if (code)
+      return check(d, code, "describe a tensor", error);
+    to += TN_TENSOR_MAP_BYTES;
+  }
+  return TN_OK;
+}
+
 tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &launch, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
   auto &k = *static_cast<StreamKernel *>(kernel);
-  // { groups, report, slots }, as lib/Target/LLVMGPU declares them.
-  uint64_t block[2 + TN_DEVICE_SLOTS]; // 4 KiB: only what is passed is written
+  // { groups, report, slots }, as lib/Target/LLVMGPU declares them; descriptions of tensors make the slots' block an aligned one.
+  alignas(TN_TENSOR_MAP_ALIGN) uint64_t block[kParameterBytes / sizeof(uint64_t)]; // only what is passed is written
   block[0] = static_cast<uint64_t>(launch.groups), block[1] = launch.report;
+  uint64_t *slots = block + (k.maps ? TN_TENSOR_MAP_ALIGN / sizeof(uint64_t) : 2);
   uint32_t count = launch.slots ? launch.count : 1;
   if (launch.slots)
-    memcpy(block + 2, launch.slots, count * sizeof(uint64_t));
+    memcpy(slots, launch.slots, count * sizeof(uint64_t));
   else
-    block[2] = launch.address;
-  size_t bytes = (2 + count) * sizeof(uint64_t);
+    slots[0] = launch.address;
   if (launch.slots && !count)
-    block[2] = 0, bytes += sizeof(uint64_t); // kernels have one slot at least
+    slots[count++] = 0; // kernels have one slot at least
+  uint8_t *end = reinterpret_cast<uint8_t *>(slots + count);
+  Entered here(*q.device);
+  if (k.maps && here.code == 0) {
+    end = reinterpret_cast<uint8_t *>(slots) + TN_DEVICE_MAPS_AT(k.maps->slots());
+    if (tn_status_t status = encodeMaps(here, *q.device, *k.maps, slots, end, error))
+      return status;
+    end += k.maps->maps()->size() * TN_TENSOR_MAP_BYTES;
+  }
+  size_t bytes = static_cast<size_t>(end - reinterpret_cast<uint8_t *>(block));
   auto mark = [](uintptr_t number) { return reinterpret_cast<void *>(number); };
   void *extra[] = {mark(1), block, mark(2), &bytes, mark(q.device->driver->endOfParameters)};
   // Two dimensions when there are too many; groups beyond the last one do nothing.
@@ -245,7 +290,6 @@ tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &lau
   if (down > 65535)
     return TN_FAIL(error, TN_TOO_LARGE, "%llu workgroups are more than the device '%s' runs at once",
                    static_cast<unsigned long long>(groups), q.device->name);
-  Entered here(*q.device);
   int code = here.code ? here.code
                        : here.driver.launch(k.function, static_cast<unsigned>(across), static_cast<unsigned>(down), 1,
                                             k.threads, 1, 1, k.shared, q.stream, nullptr, extra);

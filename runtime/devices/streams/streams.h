@@ -51,6 +51,10 @@ struct StreamDriver {
 #undef TN_STREAM_MEMBER
 
   // What differs; set by the vendor's file.
+  /// Describes a tensor for copies of tiles: rows of 128 bytes, swizzled. `strides` in bytes, of all dimensions but the first.
+  /// Null: the driver's devices have no such copies.
+  int (*encodeMap)(void *map, uint32_t elementBytes, uint32_t rank, uint64_t address, const uint64_t *sizes, const uint64_t *strides,
+                   const uint32_t *tile);
   const char *(*nameError)(int code);
   /// The thread works with the device from here on; `before` is for `leave`.
   int (*enter)(void *context, int device, void **before);

@@ -21,6 +21,10 @@ extern "C" {
 
 /* Kernels of devices take up to so many slots of 8 bytes as parameters; more of them lie in memory. */
 #define TN_DEVICE_SLOTS 500
+/* Descriptions of tensors, as the driver encodes them, lie behind a kernel's slots. */
+#define TN_TENSOR_MAP_BYTES 128
+#define TN_TENSOR_MAP_ALIGN 64
+#define TN_DEVICE_MAPS_AT(slots) (((slots) * 8 + TN_TENSOR_MAP_ALIGN - 1) / TN_TENSOR_MAP_ALIGN * TN_TENSOR_MAP_ALIGN)
 /* Workgroups of a grid's first dimension, where kernels take them to be so many when there is a second. */
 #define TN_DEVICE_GROUPS (1 << 20)
 

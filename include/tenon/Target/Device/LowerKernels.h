@@ -22,6 +22,10 @@ kernel::LayoutAttr chooseLayout(mlir::BlockArgument argument, target::GPUAttr de
 /// The same for operand `operand` of a product.
 kernel::LayoutAttr chooseContractLayout(graph::ContractOp op, unsigned operand, target::GPUAttr device);
 
+/// How operand `operand` of a product is to lie: along the depth, or along the depth or its lines, where that matters.
+enum class DepthOrder { Any, Along, Either };
+DepthOrder chooseDepthOrder(graph::ContractOp op, unsigned operand, target::GPUAttr device);
+
 /// Registers `tenon-device-emit-kernels`.
 void registerDevicePasses();
 

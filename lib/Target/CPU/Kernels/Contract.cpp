@@ -10,7 +10,6 @@ using namespace tenon::graph;
 
 /// Rows of a tile: a block of A that stays in L2 while the panels of B pass.
 static constexpr int64_t kTileRows = 96;
-static constexpr int64_t kTypicalSize = 256;
 
 ContractShape ContractShape::analyze(ContractOp op) {
   ContractShape shape;
