@@ -14,13 +14,23 @@ static const DeviceKind *findKind(const file::Variant &variant) {
   return nullptr;
 }
 
-bool deviceIsHere(const file::Variant &variant, uint32_t index, TextBuffer *why) {
+static VariantCode codeOf(const tn_program &program, const file::Variant &variant, const char *cache) {
+  VariantCode code = {variant.device_arch() ? variant.device_arch()->c_str() : nullptr, &variant, nullptr, 0, cache};
+  if (variant.device_segment() >= 0) {
+    const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
+    code.segment = program.file + segment.offset();
+    code.bytes = segment.bytes();
+  }
+  return code;
+}
+
+bool deviceIsHere(const tn_program &program, const file::Variant &variant, TextBuffer *why) {
   if (!variant.device())
     return true;
   const DeviceKind *kind = findKind(variant);
   if (!kind && why)
     why->add("this runtime knows no device '%s'", variant.device()->c_str());
-  return kind && kind->isHere(variant.device_arch() ? variant.device_arch()->c_str() : nullptr, index, why);
+  return kind && kind->isHere(codeOf(program, variant, nullptr), program.deviceIndex, why);
 }
 
 //===----------------------------------------------------------------------===//
@@ -136,7 +146,7 @@ static tn_status_t loadKernels(const tn_program &program, DeviceProgram &p, cons
   return TN_OK;
 }
 
-tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
+tn_status_t deviceOpen(tn_program &program, const char *cache, tn_error_t *error) {
   const file::Variant &variant = *program.header->variants()->Get(program.variant);
   if (!variant.device())
     return TN_OK;
@@ -149,7 +159,7 @@ tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
   p->modules = reinterpret_cast<void **>(p + 1);
   p->kernels = reinterpret_cast<Kernel *>(p->modules + modules);
   program.device = p;
-  if (tn_status_t status = p->kind->open(program.deviceIndex, &p->device, error))
+  if (tn_status_t status = p->kind->open(codeOf(program, variant, cache), program.deviceIndex, &p->device, error))
     return status;
   if (tn_status_t status = uploadConstants(program, *p, error))
     return status;
