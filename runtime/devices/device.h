@@ -3,7 +3,7 @@
 #define TENON_RUNTIME_DEVICES_DEVICE_H
 
 #include "../src/error.h"
-#include "tenon_generated.h"
+#include "device_generated.h"
 
 namespace tenon::rt {
 
@@ -23,11 +23,11 @@ struct Launch {
   uint64_t report;
 };
 
-/// A variant's code: what it asks of a device may be in the code itself.
+/// What a variant has for a device: what it asks of one may be in the code itself.
 struct VariantCode {
-  const char *arch; ///< null: of any
-  const file::Variant *variant;
-  const uint8_t *segment; ///< where the modules' offsets count from; null: there are none
+  const char *arch;                 ///< null: of any
+  const file::DeviceProgram *table; ///< null: it has no kernels
+  const uint8_t *code;              ///< where the table's offsets count from
   uint64_t bytes;
   const char *cache; ///< folder for what drivers compile; null: none
 };

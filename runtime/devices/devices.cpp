@@ -1,6 +1,8 @@
 // Devices, programs and sessions on them: memory, code; the same for every kind. What calls do is in calls.cpp.
 #include "session.h"
+#include "tenon_generated.h"
 
+#include <cstddef>
 #include <cstdlib>
 
 namespace tenon::rt {
@@ -14,14 +16,24 @@ static const DeviceKind *findKind(const file::Variant &variant) {
   return nullptr;
 }
 
-static VariantCode codeOf(const tn_program &program, const file::Variant &variant, const char *cache) {
-  VariantCode code = {variant.device_arch() ? variant.device_arch()->c_str() : nullptr, &variant, nullptr, 0, cache};
-  if (variant.device_segment() >= 0) {
-    const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
-    code.segment = program.file + segment.offset();
-    code.bytes = segment.bytes();
-  }
-  return code;
+/// What the variant's segment has.
+static tn_status_t readCode(const tn_program &program, const file::Variant &variant, VariantCode &code, tn_error_t *error) {
+  code = {};
+  code.arch = variant.device_arch() ? variant.device_arch()->c_str() : nullptr;
+  if (variant.device_segment() < 0)
+    return TN_OK;
+  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
+  const uint8_t *start = program.file + segment.offset();
+  flatbuffers::Verifier verifier(start, segment.bytes());
+  if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
+    return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
+                   program.label, variant.name()->c_str());
+  code.table = file::GetSizePrefixedDeviceProgram(start);
+  uint64_t bytes = flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
+  bytes = (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
+  code.bytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
+  code.code = start + bytes;
+  return TN_OK;
 }
 
 bool deviceIsHere(const tn_program &program, const file::Variant &variant, TextBuffer *why) {
@@ -30,19 +42,39 @@ bool deviceIsHere(const tn_program &program, const file::Variant &variant, TextB
   const DeviceKind *kind = findKind(variant);
   if (!kind && why)
     why->add("this runtime knows no device '%s'", variant.device()->c_str());
-  return kind && kind->isHere(codeOf(program, variant, nullptr), program.deviceIndex, why);
+  VariantCode code;
+  if (!kind || readCode(program, variant, code, nullptr) != TN_OK)
+    return kind; // what is damaged is refused when it is opened
+  return kind->isHere(code, program.deviceIndex, why);
 }
 
 //===----------------------------------------------------------------------===//
 // Memory
 //===----------------------------------------------------------------------===//
 
+/// Says what memory was wanted for.
+static tn_status_t addPurpose(tn_status_t status, const char *purpose, tn_error_t *error) {
+  if (status && error && error->struct_bytes > offsetof(tn_error_t, message)) {
+    char said[sizeof(error->message)];
+    TextBuffer(said, sizeof(said)).add("%s", error->message);
+    return TN_FAIL(error, status, "%s; it is for %s", said, purpose);
+  }
+  return status;
+}
+
+static const char *purposeOf(const DeviceSession &s, const DeviceMemory &memory) {
+  return &memory == &s.arena    ? "intermediate results"
+         : &memory == &s.states ? "states"
+         : &memory == &s.ports  ? "inputs and results"
+                                : "transfers";
+}
+
 tn_status_t grow(DeviceSession &s, DeviceMemory &memory, uint64_t bytes, bool onHost, tn_error_t *error) {
   if (bytes <= memory.bytes)
     return TN_OK;
   s.kind->release(s.device, &memory);
   memory = {};
-  return s.kind->allocate(s.device, bytes, onHost, &memory, error);
+  return addPurpose(s.kind->allocate(s.device, bytes, onHost, &memory, error), purposeOf(s, memory), error);
 }
 
 tn_status_t upload(DeviceSession &s, const DeviceMemory &to, uint64_t offset, const void *from, uint64_t bytes,
@@ -91,7 +123,7 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
   if (!program.constantsBytes)
     return TN_OK;
   if (tn_status_t status = p.kind->allocate(p.device, program.constantsBytes, false, &p.constants, error))
-    return status;
+    return addPurpose(status, "constants", error);
   DeviceSession s = {};
   s.kind = p.kind;
   s.device = p.device;
@@ -110,47 +142,32 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
 }
 
 /// The first of a module's forms that the driver takes.
-static tn_status_t loadModule(const tn_program &program, const DeviceProgram &p, const file::Segment &segment,
+static tn_status_t loadModule(const tn_program &program, const DeviceProgram &p, const uint8_t *segment, uint64_t bytes,
                               const file::DeviceModule &module, void *&loaded, tn_error_t *error) {
   tn_status_t status = TN_FAIL(error, TN_BAD_FILE, "%s: a module of device kernels has no code", program.label);
-  for (uint32_t i = 0; i < sizeOf(module.codes()); ++i) {
-    const file::DeviceCode &code = *module.codes()->Get(i);
-    if (code.offset() > segment.bytes() || code.bytes() > segment.bytes() - code.offset() || code.offset() % 64 || !code.bytes())
+  for (const file::DeviceCode *code : *module.codes()) {
+    if (code->offset() > bytes || code->bytes() > bytes - code->offset() || code->offset() % 64 || !code->bytes())
       return TN_FAIL(error, TN_BAD_FILE, "%s: code of device kernels lies outside its segment", program.label);
-    const uint8_t *bytes = program.file + segment.offset() + code.offset();
-    if (code.format() == file::DeviceFormat::PTX && bytes[code.bytes() - 1] != 0)
+    const uint8_t *start = segment + code->offset();
+    if (code->format() == file::DeviceFormat::PTX && start[code->bytes() - 1] != 0)
       return TN_FAIL(error, TN_BAD_FILE, "%s: text of device kernels has no end", program.label);
-    status = p.kind->load(p.device, code.format(), bytes, code.bytes(), &loaded, error);
+    status = p.kind->load(p.device, code->format(), start, code->bytes(), &loaded, error);
     if (status != TN_BAD_CPU)
       return status;
   }
   return status;
 }
 
-static tn_status_t loadKernels(const tn_program &program, DeviceProgram &p, const file::Variant &variant, tn_error_t *error) {
-  if (variant.device_segment() < 0)
-    return TN_OK;
-  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
-  for (uint32_t i = 0; i < sizeOf(variant.device_modules()); ++i, ++p.moduleCount)
-    if (tn_status_t status = loadModule(program, p, segment, *variant.device_modules()->Get(i), p.modules[i], error))
-      return status;
-  for (uint32_t i = 0; i < sizeOf(variant.device_kernels()); ++i, ++p.kernelCount) {
-    const file::DeviceKernel &kernel = *variant.device_kernels()->Get(i);
-    if (kernel.module_() >= p.moduleCount)
-      return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
-                     kernel.name()->c_str());
-    p.kernels[i].slots = kernel.slots();
-    if (tn_status_t status = p.kind->find(p.device, p.modules[kernel.module_()], kernel, &p.kernels[i].handle, error))
-      return status;
-  }
-  return TN_OK;
-}
-
 tn_status_t deviceOpen(tn_program &program, const char *cache, tn_error_t *error) {
   const file::Variant &variant = *program.header->variants()->Get(program.variant);
   if (!variant.device())
     return TN_OK;
-  size_t modules = sizeOf(variant.device_modules()), kernels = sizeOf(variant.device_kernels());
+  VariantCode code;
+  if (tn_status_t status = readCode(program, variant, code, error))
+    return status;
+  code.cache = cache;
+  const file::DeviceProgram *table = code.table;
+  size_t modules = table ? table->modules()->size() : 0, kernels = table ? table->kernels()->size() : 0;
   auto *p = static_cast<DeviceProgram *>(
       calloc(1, sizeof(DeviceProgram) + modules * sizeof(void *) + kernels * sizeof(Kernel)));
   if (!p)
@@ -159,11 +176,23 @@ tn_status_t deviceOpen(tn_program &program, const char *cache, tn_error_t *error
   p->modules = reinterpret_cast<void **>(p + 1);
   p->kernels = reinterpret_cast<Kernel *>(p->modules + modules);
   program.device = p;
-  if (tn_status_t status = p->kind->open(codeOf(program, variant, cache), program.deviceIndex, &p->device, error))
+  if (tn_status_t status = p->kind->open(code, program.deviceIndex, &p->device, error))
     return status;
   if (tn_status_t status = uploadConstants(program, *p, error))
     return status;
-  return loadKernels(program, *p, variant, error);
+  for (uint32_t i = 0; i < modules; ++i, ++p->moduleCount)
+    if (tn_status_t status = loadModule(program, *p, code.code, code.bytes, *table->modules()->Get(i), p->modules[i], error))
+      return status;
+  for (uint32_t i = 0; i < kernels; ++i, ++p->kernelCount) {
+    const file::DeviceKernel &kernel = *table->kernels()->Get(i);
+    if (kernel.module_() >= modules)
+      return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
+                     kernel.name()->c_str());
+    p->kernels[i].slots = kernel.slots();
+    if (tn_status_t status = p->kind->find(p->device, p->modules[kernel.module_()], kernel, &p->kernels[i].handle, error))
+      return status;
+  }
+  return TN_OK;
 }
 
 void deviceClose(tn_program &program) {

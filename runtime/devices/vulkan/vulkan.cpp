@@ -63,15 +63,13 @@ struct PushConstants {
 
 /// What all modules of a variant ask for; false when one is damaged.
 static bool needsOf(const VariantCode &code, Needs &needs) {
-  for (uint32_t i = 0; i < sizeOf(code.variant->device_modules()); ++i) {
-    const auto *forms = code.variant->device_modules()->Get(i)->codes();
-    for (uint32_t f = 0; f < sizeOf(forms); ++f) {
-      const file::DeviceCode &form = *forms->Get(f);
-      if (form.offset() > code.bytes || form.bytes() > code.bytes - form.offset() || form.offset() % 4 ||
-          !addNeeds(reinterpret_cast<const uint32_t *>(code.segment + form.offset()), form.bytes() / 4, needs))
+  if (!code.table)
+    return true;
+  for (const file::DeviceModule *module : *code.table->modules())
+    for (const file::DeviceCode *form : *module->codes())
+      if (form->offset() > code.bytes || form->bytes() > code.bytes - form->offset() || form->offset() % 4 ||
+          !addNeeds(reinterpret_cast<const uint32_t *>(code.code + form->offset()), form->bytes() / 4, needs))
         return false;
-    }
-  }
   return true;
 }
 
