@@ -24,13 +24,14 @@ static tn_status_t readCode(const tn_program &program, const file::Variant &vari
     return TN_OK;
   const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
   const uint8_t *start = program.file + segment.offset();
-  flatbuffers::Verifier verifier(start, segment.bytes());
+  // The table says how long it is; code follows, of which the verifier must not know.
+  uint64_t tableBytes = segment.bytes() < sizeof(flatbuffers::uoffset_t) ? 0 : flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
+  flatbuffers::Verifier verifier(start, tableBytes < segment.bytes() ? tableBytes : segment.bytes());
   if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
     return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
                    program.label, variant.name()->c_str());
   code.table = file::GetSizePrefixedDeviceProgram(start);
-  uint64_t bytes = flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
-  bytes = (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
+  uint64_t bytes = (tableBytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
   code.bytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
   code.code = start + bytes;
   return TN_OK;

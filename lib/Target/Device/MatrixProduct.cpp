@@ -27,8 +27,8 @@ static Tiles tilesFor(const Emitter &e, const Product &p) {
   int64_t subgroup = MatrixUnit::lanesOf(e.device);
   auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kManyRows); };
   int64_t count = size(p.batches) * llvm::divideCeil(size(p.rows), 128) * llvm::divideCeil(size(p.columns), 128);
-  static constexpr int64_t kSharedOfLarge = 64 << 10; // what they take, whichever way blocks come
-  bool isLarge = count >= kProcessors && size(p.rows) > 64 && size(p.columns) > 64 && e.device.getSharedBytes() >= kSharedOfLarge;
+  bool isLarge = count >= kProcessors && size(p.rows) > 64 && size(p.columns) > 64 &&
+                 e.device.getApi() != target::DeviceApi::Vulkan; // not all of its devices have shared memory for them
   if (isLarge)
     return {128, 128, subgroup, 2, 256 / subgroup / 2};
   return {64, 64, subgroup, 2, 128 / subgroup / 2};

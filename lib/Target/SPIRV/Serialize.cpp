@@ -284,6 +284,27 @@ static bool hasMatrices(func::FuncOp kernel) {
   return kernel.walk([](mlir::gpu::SubgroupMmaComputeOp) { return WalkResult::interrupt(); }).wasInterrupted();
 }
 
+/// Elements of 8 and 16 bits in buffers are features of their own, which upstream looks for in other kinds of pointers.
+static void addStorageCapabilities(spv::ModuleOp module) {
+  bool has8 = false, has16 = false;
+  module.walk([&](spv::ConvertUToPtrOp op) {
+    unsigned bits = cast<spv::PointerType>(op.getType()).getPointeeType().getIntOrFloatBitWidth();
+    has8 |= bits == 8, has16 |= bits == 16;
+  });
+  spv::VerCapExtAttr triple = *module.getVceTriple();
+  SmallVector<spv::Capability> capabilities(triple.getCapabilities());
+  SmallVector<spv::Extension> extensions(triple.getExtensions());
+  auto add = [](auto &list, auto value) {
+    if (!llvm::is_contained(list, value))
+      list.push_back(value);
+  };
+  if (has8)
+    add(capabilities, spv::Capability::StorageBuffer8BitAccess), add(extensions, spv::Extension::SPV_KHR_8bit_storage);
+  if (has16)
+    add(capabilities, spv::Capability::StorageBuffer16BitAccess), add(extensions, spv::Extension::SPV_KHR_16bit_storage);
+  module.setVceTripleAttr(spv::VerCapExtAttr::get(triple.getVersion(), capabilities, extensions, module.getContext()));
+}
+
 /// What Vulkan's model of memory wants said.
 static void useVulkanMemoryModel(Operation *entry) {
   auto isShared = [](Value pointer) {
@@ -318,7 +339,7 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
                         threadId = makeBuiltin(b, loc, "thread_id", spv::BuiltIn::LocalInvocationId, i32x3);
   SmallVector<spv::GlobalVariableOp> builtins{groupId, groupCount, threadId};
   bool hasSubgroups = false;
-  kernel.walk([&](mlir::gpu::SubgroupSizeOp) { hasSubgroups = true; });
+  kernel.walk([&](Operation *op) { hasSubgroups |= isa<mlir::gpu::SubgroupSizeOp, mlir::gpu::SubgroupIdOp, mlir::gpu::LaneIdOp>(op); });
   if (hasSubgroups) {
     builtins.push_back(makeBuiltin(b, loc, kSubgroupSize, spv::BuiltIn::SubgroupSize, i32));
     builtins.push_back(makeBuiltin(b, loc, kSubgroupId, spv::BuiltIn::SubgroupId, i32));
@@ -443,6 +464,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   inside.addPass(spv::createSPIRVUpdateVCEPass());
   if (failed(pm.run(*holder)))
     return failure();
+  addStorageCapabilities(module);
   return std::move(holder);
 }
 

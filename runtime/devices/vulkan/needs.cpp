@@ -22,6 +22,7 @@ enum : uint32_t {
   kOpVariable = 59,
   kLocalSize = 17,
   kWorkgroup = 4,
+  kMatrix = 0, // of small vectors; all shaders have it
   kShader = 1,
   kMostIds = 1 << 22
 };
@@ -56,6 +57,7 @@ private:
 
   void addCapability(uint32_t number) {
     switch (number) {
+    case kMatrix:
     case kShader:
       return;
 #define TN_VULKAN_FEATURE(NAME, NUMBER, TEXT)                                                                          \
