@@ -186,7 +186,7 @@ static Outcome check(MLIRContext *context, const fuzz::Recipe &recipe, const std
     for (unsigned threads : {1u, 3u}) {
       driver::Program program;
       auto attempt = [&]() -> llvm::Expected<std::vector<interp::Tensor>> {
-        if (llvm::Error error = program.open(options.output, "", "", threads))
+        if (llvm::Error error = program.open(options.output, "", "", "", threads))
           return error;
         if (llvm::Error error = program.chooseEntry("main"))
           return error;
