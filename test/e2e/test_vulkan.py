@@ -243,7 +243,10 @@ class Matrices(unittest.TestCase):
 
     def check(self, module, args, dynamic_shapes=None, others=()):
         module = module.eval()
-        path, counts = compile(export(module, args, dynamic_shapes), "--target=vulkan:coopmat"), new_path(".report")
+        model = export(module, args, dynamic_shapes)
+        path, counts = compile(model, "--target=vulkan:coopmat"), new_path(".report")
+        if "cmeel" in (test_devices.validator() or ""):
+            test_devices.validate(self, model, "vulkan:coopmat", "vulkan1.3")
         for values in (args, *others):
             said, results = process(path, values, MATRICES=1, REPORT=counts)
             self.assertIn("ran vulkan:coopmat", said)
