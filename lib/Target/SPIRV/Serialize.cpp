@@ -284,9 +284,13 @@ static bool hasMatrices(func::FuncOp kernel) {
   return kernel.walk([](mlir::gpu::SubgroupMmaComputeOp) { return WalkResult::interrupt(); }).wasInterrupted();
 }
 
-/// Elements of 8 and 16 bits in buffers are features of their own, which upstream looks for in other kinds of pointers.
-static void addStorageCapabilities(spv::ModuleOp module) {
-  bool has8 = false, has16 = false;
+/// Elements of 8 and 16 bits in buffers are features of their own, which upstream looks for in other kinds of pointers; and
+/// subgroups are one where nothing but their numbers is used.
+static void addCapabilities(spv::ModuleOp module) {
+  bool has8 = false, has16 = false, hasSubgroups = false;
+  for (auto variable : module.getOps<spv::GlobalVariableOp>())
+    if (auto builtin = variable->getAttrOfType<StringAttr>(spv::SPIRVDialect::getAttributeName(spv::Decoration::BuiltIn)))
+      hasSubgroups |= builtin.getValue().starts_with("Subgroup");
   module.walk([&](spv::ConvertUToPtrOp op) {
     unsigned bits = cast<spv::PointerType>(op.getType()).getPointeeType().getIntOrFloatBitWidth();
     has8 |= bits == 8, has16 |= bits == 16;
@@ -302,7 +306,10 @@ static void addStorageCapabilities(spv::ModuleOp module) {
     add(capabilities, spv::Capability::StorageBuffer8BitAccess), add(extensions, spv::Extension::SPV_KHR_8bit_storage);
   if (has16)
     add(capabilities, spv::Capability::StorageBuffer16BitAccess), add(extensions, spv::Extension::SPV_KHR_16bit_storage);
-  module.setVceTripleAttr(spv::VerCapExtAttr::get(triple.getVersion(), capabilities, extensions, module.getContext()));
+  if (hasSubgroups)
+    add(capabilities, spv::Capability::GroupNonUniform);
+  spv::Version version = hasSubgroups ? std::max(triple.getVersion(), spv::Version::V_1_3) : triple.getVersion();
+  module.setVceTripleAttr(spv::VerCapExtAttr::get(version, capabilities, extensions, module.getContext()));
 }
 
 /// What Vulkan's model of memory wants said.
@@ -464,7 +471,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   inside.addPass(spv::createSPIRVUpdateVCEPass());
   if (failed(pm.run(*holder)))
     return failure();
-  addStorageCapabilities(module);
+  addCapabilities(module);
   return std::move(holder);
 }
 

@@ -1,7 +1,6 @@
 #include "words.h"
 
 #include <map>
-#include <tuple>
 
 namespace emulated {
 
@@ -17,7 +16,7 @@ enum Op : uint32_t {
 };
 enum : uint32_t {
   kHeader = 5, kBuiltIn = 11, kSubgroupSize = 36, kSubgroupId = 40, kLane = 41, kThreadIndex = 29, kFunctionStorage = 7,
-  kColumnMajor = 1, kNonPrivate = 32, kSide = 16
+  kColumnMajor = 1, kNonPrivate = 32, kSide = 16, kA = 0, kB = 1
 };
 
 namespace {
@@ -41,17 +40,18 @@ private:
   uint32_t declare(uint32_t op, const Words &operands, bool hasType);
   uint32_t intType() { return declare(TypeInt, {32, 0}, false); }
   uint32_t constant(uint32_t value) { return declare(Constant, {intType(), value}, true); }
-  uint32_t voidType() { return declare(TypeVoid, {}, false); }
   uint32_t pointerTo(uint32_t type) { return declare(TypePointer, {kFunctionStorage, type}, false); }
   bool isMatrix(uint32_t type) const { return components.count(type); }
   /// The variable that holds a matrix.
   uint32_t placeOf(uint32_t id);
   uint32_t addVariable(uint32_t type);
 
-  /// Writes a function that goes through the elements of a matrix: `body` is given what writes, and the element's number.
-  template <typename Body> uint32_t makeLoop(const Words &parameterTypes, Words &parameters, Body body);
-  uint32_t helperFor(uint32_t op, uint32_t matrix, uint32_t chain, uint32_t layout, uint32_t stride);
-  uint32_t productFor(uint32_t a, uint32_t b, uint32_t c);
+  uint32_t constantOf(uint32_t type, uint64_t value);
+  /// Elements of a matrix that a thread holds.
+  uint32_t countOf(uint32_t type) const { return uses.at(type) == kA ? 8 * kSide : uses.at(type) == kB ? kSide : 8; }
+  uint32_t elementOf(Words &to, uint32_t type, uint32_t place, uint32_t number);
+  void move(Words &to, bool isLoad, uint32_t type, uint32_t place, uint32_t chain, uint32_t layout, uint32_t stride);
+  void multiply(Words &to, const Words &w);
 
   void collect();
   void rewriteFunction(size_t begin, size_t end);
@@ -62,16 +62,18 @@ private:
   }
 
   std::vector<Instruction> all;
-  Words head, result, declarations, helpers, variables;
+  Words head, result, declarations, variables;
+  uint32_t firstRow = 0, ownColumn = 0; ///< of the thread's elements of a sum: rows two apart
   uint32_t bound;
   std::string problem;
   std::map<uint32_t, uint32_t> components;       ///< of matrix types
+  std::map<uint32_t, uint32_t> useIds, widths;
   std::map<uint32_t, uint32_t> typeOf;           ///< of every value
   std::map<uint32_t, const Instruction *> maker; ///< of every value
   std::map<uint32_t, uint32_t> places;           ///< variables of matrices
   std::map<uint32_t, uint32_t> builtins;         ///< variables that tell of subgroups, and which
   std::map<Words, uint32_t> declared;
-  std::map<Words, uint32_t> helperIds;
+  std::map<uint32_t, uint32_t> uses;             ///< of matrix types
 };
 } // namespace
 
@@ -119,8 +121,8 @@ void Rewriter::collect() {
     case TypeVoid: declared[{TypeVoid}] = w[0]; break;
     case TypeBool: declared[{TypeBool}] = w[0]; break;
     case TypeFloat: declared[{TypeFloat, w[1]}] = w[0]; break;
-    case TypeInt: declared[{TypeInt, w[1], w[2]}] = w[0]; break;
-    case TypeMatrix: components[w[0]] = w[1]; break;
+    case TypeInt: declared[{TypeInt, w[1], w[2]}] = w[0]; widths[w[0]] = w[1]; break;
+    case TypeMatrix: components[w[0]] = w[1]; useIds[w[0]] = w[5]; break;
     case Decorate:
       if (w[1] == kBuiltIn && (w[2] == kSubgroupSize || w[2] == kSubgroupId || w[2] == kLane))
         builtins[w[0]] = w[2];
@@ -132,6 +134,8 @@ void Rewriter::collect() {
       maker[w[1]] = &i;
     }
   }
+  for (auto [type, id] : useIds)
+    uses[type] = maker[id]->operands[2];
 }
 
 uint32_t Rewriter::addVariable(uint32_t type) {
@@ -147,111 +151,74 @@ uint32_t Rewriter::placeOf(uint32_t id) {
   return place;
 }
 
-template <typename Body> uint32_t Rewriter::makeLoop(const Words &parameterTypes, Words &parameters, Body body) {
-  uint32_t i32 = intType(), none = voidType();
-  Words signature{none};
-  signature.insert(signature.end(), parameterTypes.begin(), parameterTypes.end());
-  uint32_t type = declare(TypeFunction, signature, false), function = newId();
-  uint32_t entry = newId(), header = newId(), inside = newId(), next = newId(), done = newId(), number = newId(), more = newId(), test = newId();
-  Words w;
-  emit(w, Function, {none, function, 0, type});
-  for (uint32_t each : parameterTypes) {
-    parameters.push_back(newId());
-    emit(w, FunctionParameter, {each, parameters.back()});
-  }
-  emit(w, Label, {entry});
-  emit(w, Branch, {header});
-  emit(w, Label, {header});
-  emit(w, Phi, {i32, number, constant(0), entry, more, next});
-  emit(w, ULessThan, {declare(TypeBool, {}, false), test, number, constant(kSide * kSide)});
-  emit(w, LoopMerge, {done, next, 0});
-  emit(w, BranchConditional, {test, inside, done});
-  emit(w, Label, {inside});
-  uint32_t row = newId(), column = newId();
-  emit(w, UDiv, {i32, row, number, constant(kSide)});
-  emit(w, UMod, {i32, column, number, constant(kSide)});
-  body(w, number, row, column);
-  emit(w, Branch, {next});
-  emit(w, Label, {next});
-  emit(w, IAdd, {i32, more, number, constant(1)});
-  emit(w, Branch, {header});
-  emit(w, Label, {done});
-  emit(w, ReturnOp, {});
-  emit(w, FunctionEnd, {});
-  helpers.insert(helpers.end(), w.begin(), w.end());
-  return function;
+uint32_t Rewriter::constantOf(uint32_t type, uint64_t value) {
+  bool isWide = widths[type] == 64;
+  Words operands{type, static_cast<uint32_t>(value)};
+  if (isWide)
+    operands.push_back(static_cast<uint32_t>(value >> 32));
+  return declare(Constant, operands, true);
 }
 
-/// Between a variable with a matrix and an array, from an element on: parameters are both places.
-uint32_t Rewriter::helperFor(uint32_t op, uint32_t matrix, uint32_t chain, uint32_t layout, uint32_t stride) {
+uint32_t Rewriter::elementOf(Words &to, uint32_t type, uint32_t place, uint32_t number) {
+  uint32_t pointer = newId();
+  emit(to, AccessChain, {pointerTo(components[type]), pointer, place, constant(number)});
+  return pointer;
+}
+
+/// Between a thread's elements and an array, from an element on.
+void Rewriter::move(Words &to, bool isLoad, uint32_t type, uint32_t place, uint32_t chain, uint32_t layout, uint32_t stride) {
   const Words &access = maker[chain]->operands; // type, result, array, index
-  uint32_t array = access[2], indexType = typeOf[access[3]];
-  uint32_t &id = helperIds[{op, matrix, array, layout, stride, indexType}];
-  if (id)
-    return id;
-  uint32_t component = components[matrix], i32 = intType();
-  Words parameters;
-  id = makeLoop({pointerTo(matrix), indexType}, parameters, [&](Words &w, uint32_t number, uint32_t row, uint32_t column) {
-    bool isAcross = maker[layout]->operands[2] == kColumnMajor;
-    uint32_t step = newId(), offset = newId(), wide = newId(), at = newId(), there = newId(), here = newId(), value = newId();
-    emit(w, IMul, {i32, step, isAcross ? column : row, stride});
-    emit(w, IAdd, {i32, offset, step, isAcross ? row : column});
-    emit(w, indexType == i32 ? CopyObject : UConvert, {indexType, wide, offset});
-    emit(w, IAdd, {indexType, at, parameters[1], wide});
-    emit(w, AccessChain, {access[0], there, array, at});
-    emit(w, AccessChain, {pointerTo(component), here, parameters[0], number});
-    if (op == MatrixLoad) {
-      emit(w, Load, {component, value, there, kNonPrivate});
-      emit(w, Store, {here, value});
+  uint32_t indexType = typeOf[access[3]], i32 = intType(), use = uses[type], step = maker[stride]->operands[2];
+  bool isAcross = maker[layout]->operands[2] == kColumnMajor;
+  uint32_t perRow = isAcross ? 1 : step, perColumn = isAcross ? step : 1;
+  // What depends on the thread.
+  uint32_t rows = newId(), columns = newId(), offset = newId(), wide = newId(), base = newId();
+  emit(to, IMul, {i32, rows, firstRow, constant(use == kB ? 0 : perRow)});
+  emit(to, IMul, {i32, columns, ownColumn, constant(use == kA ? 0 : perColumn)});
+  emit(to, IAdd, {i32, offset, rows, columns});
+  emit(to, indexType == i32 ? CopyObject : UConvert, {indexType, wide, offset});
+  emit(to, IAdd, {indexType, base, access[3], wide});
+  for (uint32_t n = 0; n < countOf(type); ++n) {
+    uint32_t row = use == kA ? n / kSide * 2 : use == kB ? n : 2 * n, column = use == kA ? n % kSide : 0;
+    uint32_t at = newId(), there = newId(), value = newId(), here = elementOf(to, type, place, n);
+    emit(to, IAdd, {indexType, at, base, constantOf(indexType, row * perRow + column * perColumn)});
+    emit(to, AccessChain, {access[0], there, access[2], at});
+    if (isLoad) {
+      emit(to, Load, {components[type], value, there, kNonPrivate});
+      emit(to, Store, {here, value});
     } else {
-      emit(w, Load, {component, value, here});
-      emit(w, Store, {there, value, kNonPrivate});
+      emit(to, Load, {components[type], value, here});
+      emit(to, Store, {there, value, kNonPrivate});
     }
-  });
-  return id;
+  }
 }
 
 /// Sums in the order of k, each step rounded.
-uint32_t Rewriter::productFor(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t &id = helperIds[{MatrixMulAdd, a, b, c}];
-  if (id)
-    return id;
-  uint32_t i32 = intType(), sumType = components[c];
-  Words p; // result, a, b, c
-  id = makeLoop({pointerTo(c), pointerTo(a), pointerTo(b), pointerTo(c)}, p, [&](Words &w, uint32_t number, uint32_t row, uint32_t column) {
-    auto read = [&](uint32_t matrix, uint32_t place, uint32_t index) {
-      uint32_t pointer = newId(), value = newId(), wide = newId();
-      emit(w, AccessChain, {pointerTo(components[matrix]), pointer, place, index});
-      emit(w, Load, {components[matrix], value, pointer});
-      if (components[matrix] == sumType)
-        return value;
-      emit(w, FConvert, {sumType, wide, value});
-      return wide;
-    };
-    uint32_t sum = read(c, p[3], number), base = newId();
-    emit(w, IMul, {i32, base, row, constant(kSide)});
+void Rewriter::multiply(Words &to, const Words &w) {
+  uint32_t sumType = components[w[0]], a = typeOf[w[2]], b = typeOf[w[3]];
+  auto read = [&](uint32_t type, uint32_t id, uint32_t number) {
+    uint32_t value = newId(), wide = newId(), pointer = elementOf(to, type, placeOf(id), number);
+    emit(to, Load, {components[type], value, pointer});
+    if (components[type] == sumType)
+      return value;
+    emit(to, FConvert, {sumType, wide, value});
+    return wide;
+  };
+  for (uint32_t n = 0; n < countOf(w[0]); ++n) {
+    uint32_t sum = read(w[0], w[4], n);
     for (uint32_t k = 0; k < kSide; ++k) {
-      uint32_t left = newId(), right = newId(), product = newId(), next = newId();
-      emit(w, IAdd, {i32, left, base, constant(k)});
-      emit(w, IAdd, {i32, right, column, constant(k * kSide)});
-      uint32_t x = read(a, p[1], left), y = read(b, p[2], right);
-      emit(w, FMul, {sumType, product, x, y});
-      emit(w, FAdd, {sumType, next, sum, product});
+      uint32_t x = read(a, w[2], n * kSide + k), y = read(b, w[3], k), product = newId(), next = newId();
+      emit(to, FMul, {sumType, product, x, y});
+      emit(to, FAdd, {sumType, next, sum, product});
       sum = next;
     }
-    uint32_t pointer = newId();
-    emit(w, AccessChain, {pointerTo(sumType), pointer, p[0], number});
-    emit(w, Store, {pointer, sum});
-  });
-  return id;
+    uint32_t pointer = elementOf(to, w[0], placeOf(w[1]), n);
+    emit(to, Store, {pointer, sum});
+  }
 }
 
 void Rewriter::rewrite(const Instruction &i, Words &to) {
   const Words &w = i.operands;
-  auto call = [&](uint32_t function, Words arguments) {
-    arguments.insert(arguments.begin(), {voidType(), newId(), function});
-    emit(to, FunctionCall, arguments);
-  };
   auto isChain = [&](uint32_t pointer) {
     bool isGood = maker.count(pointer) && maker[pointer]->op == AccessChain && maker[pointer]->operands.size() == 4;
     if (!isGood)
@@ -261,19 +228,18 @@ void Rewriter::rewrite(const Instruction &i, Words &to) {
   switch (i.op) {
   case MatrixLoad:
     if (isChain(w[2]))
-      call(helperFor(MatrixLoad, w[0], w[2], w[3], w[4]), {placeOf(w[1]), maker[w[2]]->operands[3]});
+      move(to, true, w[0], placeOf(w[1]), w[2], w[3], w[4]);
     return;
   case MatrixStore:
     if (isChain(w[0]))
-      call(helperFor(MatrixStore, typeOf[w[1]], w[0], w[2], w[3]), {placeOf(w[1]), maker[w[0]]->operands[3]});
+      move(to, false, typeOf[w[1]], placeOf(w[1]), w[0], w[2], w[3]);
     return;
   case MatrixMulAdd:
-    call(productFor(typeOf[w[2]], typeOf[w[3]], typeOf[w[4]]), {placeOf(w[1]), placeOf(w[2]), placeOf(w[3]), placeOf(w[4])});
-    return;
+    return multiply(to, w);
   case CompositeConstruct:
     if (isMatrix(w[0])) {
       Words parts{w[0], newId()};
-      parts.insert(parts.end(), kSide * kSide, w[2]);
+      parts.insert(parts.end(), countOf(w[0]), w[2]);
       emit(to, CompositeConstruct, parts);
       emit(to, Store, {placeOf(w[1]), parts[1]});
       return;
@@ -313,6 +279,14 @@ void Rewriter::rewriteFunction(size_t begin, size_t end) {
         copies[w[i + 1]].emplace_back(arrivals[w[1]], w[i]);
     }
   Words body, start;
+  if (builtins.empty())
+    return fail("a kernel with matrices that does not ask for its subgroup");
+  uint32_t i32 = intType(), index = newId(), lane = newId();
+  firstRow = newId(), ownColumn = newId();
+  emit(body, Load, {i32, index, builtins.begin()->first});
+  emit(body, UMod, {i32, lane, index, constant(kSubgroup)});
+  emit(body, UDiv, {i32, firstRow, lane, constant(kSide)});
+  emit(body, UMod, {i32, ownColumn, lane, constant(kSide)});
   uint32_t block = 0;
   bool isFirst = true, hasLeft = false;
   std::vector<std::pair<uint32_t, uint32_t>> landed; // after a block's phis
@@ -370,7 +344,7 @@ Words Rewriter::run(std::string &error) {
         if (!maker.count(w[side]) || maker[w[side]]->operands[2] != kSide)
           fail("a matrix that is not 16 x 16");
       // Its length must stand before it.
-      uint32_t length = constant(kSide * kSide);
+      uint32_t length = constant(countOf(w[0]));
       result.insert(result.end(), declarations.begin(), declarations.end());
       declarations.clear();
       i = {TypeArray, {w[0], w[1], length}};
@@ -391,7 +365,7 @@ Words Rewriter::run(std::string &error) {
   error = problem;
   head[3] = bound;
   Words words(head);
-  for (const Words *part : {&declaredPart, &declarations, &result, &helpers})
+  for (const Words *part : {&declaredPart, &declarations, &result})
     words.insert(words.end(), part->begin(), part->end());
   return words;
 }

@@ -18,8 +18,8 @@ inline constexpr uint32_t kCooperativeMatrix = 6022;
 /// Threads of an emulated subgroup; consecutive ones, whatever the device has.
 inline constexpr uint32_t kSubgroup = 32;
 
-/// The same module where each thread has whole matrices: loads, products and stores are loops over their elements. `error` is
-/// not empty when it has something that is not emulated.
+/// The same module where each thread has 8 elements of a sum, the column of B and the rows of A that they want: loads, products
+/// and stores are instructions for each element. `error` is not empty when it has something that is not emulated.
 Words withoutMatrices(const uint32_t *words, size_t count, std::string &error);
 
 } // namespace emulated
