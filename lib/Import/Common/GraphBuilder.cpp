@@ -332,8 +332,10 @@ Tensor GraphBuilder::squeeze(Tensor x, ArrayRef<int64_t> which) {
 }
 
 Tensor GraphBuilder::flatten(Tensor x, int64_t first, int64_t last) {
-  if (!x || first >= last)
+  if (!x || first == last)
     return x;
+  if (x.rank() == 0)
+    return reshape(x, {constant(1)});
   Dims have = x.dims(), dims(have.begin(), have.begin() + first);
   dims.push_back(graph::product(ArrayRef(have).slice(first, last - first + 1), context()));
   dims.append(have.begin() + last + 1, have.end());
