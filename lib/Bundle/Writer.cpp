@@ -4,6 +4,7 @@
 #include "tenon/Bundle/Writer.h"
 #include "Signature.h"
 #include "tenon/Bundle/Emit.h"
+#include "device_generated.h"
 #include "tenon/abi.h"
 #include "tenon/format.h"
 #include "llvm/Support/FileOutputBuffer.h"
@@ -64,6 +65,31 @@ static std::string describeConstants(ModuleOp plan) {
   return text;
 }
 
+/// The table of a device's kernels, then their code.
+static std::string writeDeviceSegment(const DeviceProgram &program) {
+  FlatBufferBuilder builder;
+  std::vector<Offset<file::DeviceKernel>> kernels;
+  for (const DeviceKernel &kernel : program.kernels)
+    kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads,
+                                                     kernel.slots, kernel.shared));
+  std::vector<Offset<file::DeviceModule>> modules;
+  std::string code;
+  for (ArrayRef<DeviceCode> module : program.modules) {
+    std::vector<Offset<file::DeviceCode>> codes;
+    for (const DeviceCode &form : module) {
+      codes.push_back(
+          file::CreateDeviceCode(builder, static_cast<file::DeviceFormat>(form.format), code.size(), form.bytes.size()));
+      code += form.bytes;
+      code.resize(llvm::alignTo(code.size(), TN_BUFFER_ALIGN));
+    }
+    modules.push_back(file::CreateDeviceModuleDirect(builder, &codes));
+  }
+  file::FinishSizePrefixedDeviceProgramBuffer(builder, file::CreateDeviceProgramDirect(builder, &kernels, &modules));
+  std::string segment(reinterpret_cast<const char *>(builder.GetBufferPointer()), builder.GetSize());
+  segment.resize(llvm::alignTo(segment.size(), TN_BUFFER_ALIGN));
+  return segment + code;
+}
+
 void BundleWriter::collectSegments() {
   llvm::StringMap<int> known;
   for (const BundleVariant &variant : options.variants) {
@@ -95,13 +121,8 @@ void BundleWriter::collectSegments() {
   for (const BundleVariant &variant : options.variants)
     imageOf.push_back(add(file::SegmentKind::Image, variant.image));
   for (const BundleVariant &variant : options.variants) {
-    std::string code;
-    for (ArrayRef<DeviceCode> module : variant.deviceProgram.modules)
-      for (const DeviceCode &form : module) {
-        code += form.bytes;
-        code.resize(llvm::alignTo(code.size(), TN_BUFFER_ALIGN));
-      }
-    deviceOf.push_back(code.empty() ? -1 : add(file::SegmentKind::Device, std::move(code)));
+    const DeviceProgram &program = variant.deviceProgram;
+    deviceOf.push_back(program.kernels.empty() ? -1 : add(file::SegmentKind::Device, writeDeviceSegment(program)));
   }
 }
 
@@ -157,27 +178,12 @@ std::vector<Offset<file::Variant>> BundleWriter::writeVariants(FlatBufferBuilder
       entries.push_back(writeVariantEntry(builder, func, variant));
     std::string arch = llvm::Triple::getArchTypeName(llvm::Triple(variant.cpu.getTriple()).getArch()).str();
     bool isDevice = static_cast<bool>(variant.device);
-    std::vector<Offset<file::DeviceKernel>> kernels;
-    for (const DeviceKernel &kernel : variant.deviceProgram.kernels)
-      kernels.push_back(file::CreateDeviceKernelDirect(builder, kernel.name.c_str(), kernel.module, kernel.threads,
-                                                           kernel.slots, kernel.shared));
-    std::vector<Offset<file::DeviceModule>> modules;
-    uint64_t offset = 0;
-    for (ArrayRef<DeviceCode> module : variant.deviceProgram.modules) {
-      std::vector<Offset<file::DeviceCode>> codes;
-      for (const DeviceCode &form : module) {
-        codes.push_back(file::CreateDeviceCode(builder, static_cast<file::DeviceFormat>(form.format), offset, form.bytes.size()));
-        offset = llvm::alignTo(offset + form.bytes.size(), TN_BUFFER_ALIGN);
-      }
-      modules.push_back(file::CreateDeviceModuleDirect(builder, &codes));
-    }
     std::string name = (isDevice ? variant.device.getName() : variant.cpu.getName()).str();
     std::string kind = isDevice ? target::stringifyDeviceApi(variant.device.getApi()).str() : "";
     std::string deviceArch = isDevice ? variant.device.getArch().str() : "";
     variants.push_back(file::CreateVariantDirect(builder, name.c_str(), arch.c_str(), &features, imageOf[v],
                                                  constantsOf[v], TN_ABI_MAJOR, isDevice ? 1 : 0, &sites, &entries,
                                                  isDevice ? kind.c_str() : nullptr, deviceOf[v],
-                                                 isDevice ? &kernels : nullptr, isDevice ? &modules : nullptr,
                                                  deviceArch.empty() ? nullptr : deviceArch.c_str()));
   }
   return variants;

@@ -7,7 +7,7 @@
 #include "tenon/Bundle/Emit.h"
 #include "tenon/Bundle/Link.h"
 #include "tenon/Bundle/Writer.h"
-#include "tenon_generated.h"
+#include "device_generated.h"
 #include "tenon/Conversion/GraphToKernel.h"
 #include "tenon/Conversion/PlanToRt.h"
 #include "tenon/Pipelines/Host.h"

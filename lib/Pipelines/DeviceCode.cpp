@@ -1,11 +1,11 @@
 #include "DeviceCode.h"
 #include "../Target/Device/Emitter.h"
 #include "Parts.h"
+#include "device_generated.h"
 #include "tenon/Bundle/Emit.h"
 #include "tenon/Target/Device/LowerKernels.h"
 #include "tenon/Target/LLVMGPU/Lower.h"
 #include "tenon/Target/SPIRV/Serialize.h"
-#include "tenon_generated.h"
 
 using namespace mlir;
 using namespace tenon;

@@ -3,7 +3,7 @@
 #define TENON_RUNTIME_DEVICES_DEVICE_H
 
 #include "../src/error.h"
-#include "tenon_generated.h"
+#include "device_generated.h"
 
 namespace tenon::rt {
 

@@ -1,5 +1,6 @@
 // Devices, programs and sessions on them: memory, code; the same for every kind. What calls do is in calls.cpp.
 #include "session.h"
+#include "tenon_generated.h"
 
 #include <cstdlib>
 
@@ -99,48 +100,53 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
   return status;
 }
 
+/// What the variant's segment says of its kernels; `code` is what offsets are from. Null: it has none.
+static tn_status_t readTable(const tn_program &program, const file::Variant &variant, const file::DeviceProgram *&table,
+                             const uint8_t *&code, uint64_t &codeBytes, tn_error_t *error) {
+  table = nullptr;
+  if (variant.device_segment() < 0)
+    return TN_OK;
+  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
+  const uint8_t *start = program.file + segment.offset();
+  flatbuffers::Verifier verifier(start, segment.bytes());
+  if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
+    return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
+                   program.label, variant.name()->c_str());
+  table = file::GetSizePrefixedDeviceProgram(start);
+  uint64_t bytes = flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
+  bytes = (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
+  codeBytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
+  code = start + bytes;
+  return TN_OK;
+}
+
 /// The first of a module's forms that the driver takes.
-static tn_status_t loadModule(const tn_program &program, const DeviceProgram &p, const file::Segment &segment,
+static tn_status_t loadModule(const tn_program &program, const DeviceProgram &p, const uint8_t *segment, uint64_t bytes,
                               const file::DeviceModule &module, void *&loaded, tn_error_t *error) {
   tn_status_t status = TN_FAIL(error, TN_BAD_FILE, "%s: a module of device kernels has no code", program.label);
-  for (uint32_t i = 0; i < sizeOf(module.codes()); ++i) {
-    const file::DeviceCode &code = *module.codes()->Get(i);
-    if (code.offset() > segment.bytes() || code.bytes() > segment.bytes() - code.offset() || code.offset() % 64 || !code.bytes())
+  for (const file::DeviceCode *code : *module.codes()) {
+    if (code->offset() > bytes || code->bytes() > bytes - code->offset() || code->offset() % 64 || !code->bytes())
       return TN_FAIL(error, TN_BAD_FILE, "%s: code of device kernels lies outside its segment", program.label);
-    const uint8_t *bytes = program.file + segment.offset() + code.offset();
-    if (code.format() == file::DeviceFormat::PTX && bytes[code.bytes() - 1] != 0)
+    const uint8_t *start = segment + code->offset();
+    if (code->format() == file::DeviceFormat::PTX && start[code->bytes() - 1] != 0)
       return TN_FAIL(error, TN_BAD_FILE, "%s: text of device kernels has no end", program.label);
-    status = p.kind->load(p.device, code.format(), bytes, code.bytes(), &loaded, error);
+    status = p.kind->load(p.device, code->format(), start, code->bytes(), &loaded, error);
     if (status != TN_BAD_CPU)
       return status;
   }
   return status;
 }
 
-static tn_status_t loadKernels(const tn_program &program, DeviceProgram &p, const file::Variant &variant, tn_error_t *error) {
-  if (variant.device_segment() < 0)
-    return TN_OK;
-  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
-  for (uint32_t i = 0; i < sizeOf(variant.device_modules()); ++i, ++p.moduleCount)
-    if (tn_status_t status = loadModule(program, p, segment, *variant.device_modules()->Get(i), p.modules[i], error))
-      return status;
-  for (uint32_t i = 0; i < sizeOf(variant.device_kernels()); ++i, ++p.kernelCount) {
-    const file::DeviceKernel &kernel = *variant.device_kernels()->Get(i);
-    if (kernel.module_() >= p.moduleCount)
-      return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
-                     kernel.name()->c_str());
-    p.kernels[i].slots = kernel.slots();
-    if (tn_status_t status = p.kind->find(p.device, p.modules[kernel.module_()], kernel, &p.kernels[i].handle, error))
-      return status;
-  }
-  return TN_OK;
-}
-
 tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
   const file::Variant &variant = *program.header->variants()->Get(program.variant);
   if (!variant.device())
     return TN_OK;
-  size_t modules = sizeOf(variant.device_modules()), kernels = sizeOf(variant.device_kernels());
+  const file::DeviceProgram *table = nullptr;
+  const uint8_t *code = nullptr;
+  uint64_t codeBytes = 0;
+  if (tn_status_t status = readTable(program, variant, table, code, codeBytes, error))
+    return status;
+  size_t modules = table ? table->modules()->size() : 0, kernels = table ? table->kernels()->size() : 0;
   auto *p = static_cast<DeviceProgram *>(
       calloc(1, sizeof(DeviceProgram) + modules * sizeof(void *) + kernels * sizeof(Kernel)));
   if (!p)
@@ -153,7 +159,19 @@ tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
     return status;
   if (tn_status_t status = uploadConstants(program, *p, error))
     return status;
-  return loadKernels(program, *p, variant, error);
+  for (uint32_t i = 0; i < modules; ++i, ++p->moduleCount)
+    if (tn_status_t status = loadModule(program, *p, code, codeBytes, *table->modules()->Get(i), p->modules[i], error))
+      return status;
+  for (uint32_t i = 0; i < kernels; ++i, ++p->kernelCount) {
+    const file::DeviceKernel &kernel = *table->kernels()->Get(i);
+    if (kernel.module_() >= modules)
+      return TN_FAIL(error, TN_BAD_FILE, "%s: device kernel '%s' is in a module that is not there", program.label,
+                     kernel.name()->c_str());
+    p->kernels[i].slots = kernel.slots();
+    if (tn_status_t status = p->kind->find(p->device, p->modules[kernel.module_()], kernel, &p->kernels[i].handle, error))
+      return status;
+  }
+  return TN_OK;
 }
 
 void deviceClose(tn_program &program) {

@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import struct
 import unittest
 
 import numpy as np
 
-from harness import assert_close, command, compile, eager, export, new_path, output_of, torch
+from harness import assert_close, command, compile, eager, export, locate, new_path, output_of, torch
 
 import torch.nn as nn
 
@@ -194,6 +195,23 @@ class Driver(unittest.TestCase):
             self.assertEqual(out.exists(), status == 0, text)
             if out.exists():
                 os.remove(out)
+
+
+class RuntimeLibrary(unittest.TestCase):
+    def test_size(self):
+        """Code and data of the runtime for CPUs, as `size` counts them, are at most 64 KiB."""
+        path = pathlib.Path(locate.runtime_library()).with_name("libtenon_rt.so")
+        if not path.exists():
+            self.skipTest("no shared runtime for CPUs beside the one in use")
+        elf = path.read_bytes()
+        table, = struct.unpack_from("<Q", elf, 40)
+        entry, count = struct.unpack_from("<HH", elf, 58)
+        sections = [struct.unpack_from("<IIQQQQ", elf, table + entry * i) for i in range(count)]
+        if any(kind == 1 and b"asan" in elf[at:at + size] for _, kind, _, _, at, size in sections):
+            self.skipTest("built with sanitizers")
+        loaded = sum(size for _, kind, flags, _, _, size in sections if flags & 2 and kind != 8)  # SHF_ALLOC, not SHT_NOBITS
+        self.assertGreater(loaded, 1 << 14)
+        self.assertLessEqual(loaded, 1 << 16)
 
 
 if __name__ == "__main__":
