@@ -180,12 +180,11 @@ static LogicalResult convertTensorSplit(Op &op) {
   AffineExpr size = x.dim(dim);
   SmallVector<AffineExpr> sizes;
   if (op.has("sections")) {
-    std::optional<int64_t> n = graph::asConstant(size);
     int64_t sections = op.integer("sections");
-    if (!n || sections < 1)
-      return op.unsupported("of a symbolic size");
-    for (int64_t i = 0; i < sections; ++i)
-      sizes.push_back(op.constant(*n / sections + (i < *n % sections)));
+    if (sections < 1)
+      return op.error("needs a positive number of sections");
+    for (int64_t i = 0; i < sections; ++i) // the first ones are larger by one where it does not divide
+      sizes.push_back(graph::normalize((size + (sections - 1 - i)).floorDiv(sections)));
   } else {
     AffineExpr last = op.constant(0);
     for (AffineExpr bound : op.sizes("indices")) {

@@ -82,12 +82,13 @@ static Value incompleteGamma(Scalars &s, Value a, Value x, bool isUpper) {
   // Ends of the domain.
   Value none = s.number(isUpper ? 1 : 0), all = s.number(isUpper ? 0 : 1), nan = s.number(std::nan(""));
   auto is = [&](Value v, double what) { return s.compare(Compare::Eq, v, s.number(what)); };
+  result = s.select(s.either(s.isNan(a), s.isNan(x)), nan, result);
   result = s.select(is(x, 0), none, result);
   result = s.select(is(a, 0), s.select(is(x, 0), nan, all), result);
   result = s.select(is(x, kInfinity), all, result);
   result = s.select(is(a, kInfinity), s.select(is(x, kInfinity), nan, none), result);
   Value isOutside = s.either(s.compare(Compare::Lt, a, zero), s.compare(Compare::Lt, x, zero));
-  return s.select(s.either(isOutside, s.either(s.isNan(a), s.isNan(x))), nan, result);
+  return s.select(isOutside, nan, result);
 }
 
 //===----------------------------------------------------------------------===//
