@@ -107,7 +107,7 @@ def same(got, want, name, only_types):
     if kind not in TOLERANCE and "complex" not in kind:
         return None if np.array_equal(got, want) else f"{name}: {int((got != want).sum())} of {want.size} numbers differ"
     if "complex" in kind:
-        got, want, kind = got.view(got.real.dtype), want.view(want.real.dtype), "float32"
+        got, want, kind = got.reshape(-1).view(got.real.dtype), want.reshape(-1).view(want.real.dtype), "float32"
     if not np.array_equal(np.isnan(got), np.isnan(want)):
         return f"{name}: NaN in other places"
     infinite = np.isinf(want)
