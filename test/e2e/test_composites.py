@@ -156,6 +156,13 @@ class CompositesTest(unittest.TestCase):
         session.close()
         loaded.close()
 
+    def test_complex_never_becomes_real(self):
+        """What is not known for complex numbers is reported; imaginary parts are never dropped."""
+        check(Op(lambda z: (z.norm(dim=1), z.norm(p=1), L.vector_norm(z), z.abs().var(1), z.bool())), (Z,))
+        for function in (lambda z: z.var(), lambda z: F.l1_loss(z, z * 2), lambda z: torch.lerp(z, z * 1j, 0.3)):
+            with self.assertRaisesRegex(AssertionError, "status 3[^$]*on complex numbers"):
+                compile(export(Op(function), (Z,)))
+
     def test_sizes_with_fractions(self):
         """Sizes that torch computes in floating point stay symbolic."""
         grows = Op(lambda x: (F.interpolate(x, scale_factor=2.5), F.interpolate(x, scale_factor=0.6, mode="bilinear"),

@@ -298,6 +298,11 @@ static LogicalResult convertTo(Op &op) {
                   op.node.op().starts_with("aten.alias_copy") || op.flag("copy", false);
   if (x && type == x.dtype && !mustCopy)
     return op.finishAlias(name);
+  if (x && isComplex(x.dtype) && !isComplex(type) && type != ScalarType::Bool) { // the real part, as torch warns
+    ScalarType part = x.dtype == ScalarType::ComplexDouble ? ScalarType::Double : ScalarType::Float;
+    x = op.map(
+        part, x.dtype, {x}, [](Scalars &s, ValueRange v) { return s.make<complex::ReOp>(v[0]); }, part);
+  }
   return op.finish(op.convert(x, type));
 }
 

@@ -452,7 +452,13 @@ static LogicalResult convertPseudoInverse(Op &op) {
   auto perMatrix = [&](Operand o) {
     return o.tensor ? Operand(batches.in(o.tensor, 0, kWork), ArrayRef<int64_t>{0}) : o;
   };
-  SvdFactors f = factorSvd(op, batches.matrix(a), false);
+  Tensor matrix = batches.matrix(a);
+  if (op.flag("hermitian", false)) // the lower triangle says what the upper one is
+    matrix = op.map(kWork, kWork, {matrix, transposed(op, matrix)}, [&](Scalars &s, ValueRange v) {
+      Scalars ints(s.b, s.loc, kLong);
+      return s.select(ints.compare(Compare::Ge, op.index(ints, 1), op.index(ints, 2)), v[0], v[1]);
+    });
+  SvdFactors f = factorSvd(op, matrix, false);
   if (!f.u || !f.vh)
     return failure();
   Tensor largest = op.reduce(ReduceKind::Max, f.values, {1});

@@ -119,7 +119,7 @@ static LogicalResult convertMultiMargin(Op &op) {
   Tensor x = op.tensor("self"), target = op.tensor("target"), weight = op.optionalTensor("weight");
   double p = op.number("p", 1), margin = op.number("margin", 1);
   if (op.isBad() || x.rank() < 1 || x.rank() > 2)
-    return op.isBad() ? failure() : op.error("needs a vector or a matrix");
+    return op.isBad() ? failure() : op.unsupported("of a number alone");
   bool isSingle = x.rank() == 1;
   ScalarType work = computeType(x.dtype);
   x = withBatch(op, op.convert(x, work), 2);
@@ -152,7 +152,7 @@ static LogicalResult convertMultiMargin(Op &op) {
 static LogicalResult convertMultilabelMargin(Op &op) {
   Tensor x = op.tensor("self"), target = op.tensor("target");
   if (op.isBad() || x.rank() < 1 || x.rank() > 2)
-    return op.isBad() ? failure() : op.error("needs a vector or a matrix");
+    return op.isBad() ? failure() : op.unsupported("of a number alone");
   bool isSingle = x.rank() == 1;
   ScalarType work = computeType(x.dtype);
   x = withBatch(op, op.convert(x, work), 2);

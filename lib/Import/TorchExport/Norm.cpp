@@ -228,9 +228,9 @@ static LogicalResult convertBatchNorm(Op &op) {
   bool isFunctional = name.contains("functional");
   bool updates = !isFunctional && runningMean && runningVar;
   if (count > 1)
-    results.push_back(mean);
+    results.push_back(op.convert(mean, op.resultDtype(1)));
   if (count > 2)
-    results.push_back(op.isUsed(2) ? rsqrtOf(op, variance, eps) : Tensor());
+    results.push_back(op.isUsed(2) ? op.convert(rsqrtOf(op, variance, eps), op.resultDtype(2)) : Tensor());
   if (isFunctional ? count > 3 : updates) {
     Dims sizes = x.dims();
     AffineExpr total = op.constant(1);

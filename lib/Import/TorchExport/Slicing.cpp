@@ -177,6 +177,8 @@ static LogicalResult convertTensorSplit(Op &op) {
   int64_t dim = op.dim("dim", x.rank(), fixed);
   if (op.isBad())
     return failure();
+  if (op.has("tensor_indices_or_sections"))
+    return op.unsupported("at places that are a tensor", "split at places that are numbers");
   AffineExpr size = x.dim(dim);
   SmallVector<AffineExpr> sizes;
   if (op.has("sections")) {
