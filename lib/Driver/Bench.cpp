@@ -63,7 +63,7 @@ static llvm::Expected<std::vector<double>> measure(Program &program, std::vector
 
 int bench(const BenchCommand &command) {
   Program program;
-  if (llvm::Error error = program.open(command.file, command.variant, command.device, command.threads))
+  if (llvm::Error error = program.open(command.file, command.variant, command.device, command.cache, command.threads))
     return fail(std::move(error));
   if (llvm::Error error = program.chooseEntry(command.entry))
     return fail(std::move(error));

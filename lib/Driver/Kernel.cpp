@@ -87,7 +87,7 @@ llvm::Error KernelFile::open(Program &program, std::vector<TensorBuffer> &inputs
   llvm::Expected<std::string> path = build(EmitKind::Bundle);
   if (!path)
     return path.takeError();
-  if (llvm::Error error = program.open(*path, "", "", command.threads))
+  if (llvm::Error error = program.open(*path, "", "", "", command.threads))
     return error;
   if (llvm::Error error = program.chooseEntry("main"))
     return error;

@@ -22,13 +22,14 @@ std::string Program::where() const { return name.empty() ? file : file + ": entr
 llvm::Error Program::error(const llvm::Twine &reason) const { return makeError(where() + ": " + reason); }
 
 llvm::Error Program::open(const std::string &path, const std::string &variant, const std::string &device,
-                          unsigned threads) {
+                          const std::string &cache, unsigned threads) {
   file = path;
   tn_open_options_t options = {};
   options.struct_bytes = sizeof options;
   options.variant = variant.empty() ? nullptr : variant.c_str();
   options.threads = threads;
   options.device = device.empty() ? nullptr : device.c_str();
+  options.cache = cache.empty() ? nullptr : cache.c_str();
   tn_error_t failure = TN_ERROR_INIT;
   if (tn_program_open(path.c_str(), &options, &program, &failure) != TN_OK)
     return makeError(failure);

@@ -50,7 +50,8 @@ public:
   Program(const Program &) = delete;
   ~Program();
 
-  llvm::Error open(const std::string &file, const std::string &variant, const std::string &device, unsigned threads);
+  llvm::Error open(const std::string &file, const std::string &variant, const std::string &device,
+                   const std::string &cache, unsigned threads);
   /// Empty: the only entry, or "main".
   llvm::Error chooseEntry(llvm::StringRef name);
   llvm::Error startSession(unsigned threads);

@@ -179,7 +179,7 @@ static llvm::Error seedRandom(Program &program, uint64_t seed) {
 
 int run(const RunCommand &command) {
   Program program;
-  if (llvm::Error error = program.open(command.file, command.variant, command.device, command.threads))
+  if (llvm::Error error = program.open(command.file, command.variant, command.device, command.cache, command.threads))
     return fail(std::move(error));
   if (llvm::Error error = program.chooseEntry(command.entry))
     return fail(std::move(error));

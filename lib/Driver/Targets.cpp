@@ -10,22 +10,24 @@ static llvm::Error error(const Twine &text) {
   return llvm::createStringError(llvm::inconvertibleErrorCode(), text);
 }
 
-/// The runtime takes the first variant that runs: of one vendor's, the code for the newest processor must come first. Places
-/// of other targets stay as they are.
+/// The runtime takes the first variant that runs: of one kind's, the code for the newest processor, or that asks for most,
+/// must come first. Places of other kinds stay as they are.
 static void putNewerFirst(MLIRContext *context, std::vector<CompileTarget> &targets) {
-  SmallVector<size_t> places;
-  SmallVector<std::pair<target::GPUAttr, CompileTarget>> list;
-  for (auto [i, each] : llvm::enumerate(targets)) {
-    std::string ignored;
-    target::GPUAttr device = each.device.empty() ? target::GPUAttr() : target::lookupGPU(context, each.device, ignored);
-    if (!device || device.getApi() != target::DeviceApi::CUDA)
-      continue;
-    places.push_back(i);
-    list.emplace_back(device, each);
+  for (target::DeviceApi api : {target::DeviceApi::CUDA, target::DeviceApi::Vulkan}) {
+    SmallVector<size_t> places;
+    SmallVector<std::pair<target::GPUAttr, CompileTarget>> list;
+    for (auto [i, each] : llvm::enumerate(targets)) {
+      std::string ignored;
+      target::GPUAttr device = each.device.empty() ? target::GPUAttr() : target::lookupGPU(context, each.device, ignored);
+      if (!device || device.getApi() != api)
+        continue;
+      places.push_back(i);
+      list.emplace_back(device, each);
+    }
+    llvm::stable_sort(list, [](const auto &a, const auto &b) { return target::isNewer(a.first, b.first); });
+    for (auto [place, each] : llvm::zip(places, list))
+      targets[place] = each.second;
   }
-  llvm::stable_sort(list, [](const auto &a, const auto &b) { return target::isNewer(a.first, b.first); });
-  for (auto [place, each] : llvm::zip(places, list))
-    targets[place] = each.second;
 }
 
 llvm::Expected<std::vector<CompileTarget>> parseTargets(MLIRContext *context, ArrayRef<std::string> targets) {
@@ -52,7 +54,7 @@ llvm::Expected<std::vector<CompileTarget>> parseTargets(MLIRContext *context, Ar
         add("", name);
       }
     } else if (api != "cpu")
-      return error("--target=" + target + " is not known but should be cpu, cpu:portable, cpu:LEVEL, cuda:ARCH, rocm:ARCH or vulkan");
+      return error("--target=" + target + " is not known but should be cpu, cpu:portable, cpu:LEVEL, cuda:ARCH, rocm:ARCH, vulkan or vulkan:coopmat");
     else if (level == "portable")
       for (const char *each : {"x86-64-v2", "x86-64-v3", "x86-64-v4"})
         add(each, "");

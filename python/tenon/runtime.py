@@ -21,7 +21,7 @@ class _Tensor(c.Structure):
 
 class _OpenOptions(c.Structure):
     _fields_ = [("struct_bytes", c.c_uint32), ("flags", c.c_uint32), ("allocator", c.c_void_p),
-                ("variant", c.c_char_p), ("threads", c.c_uint32), ("device", c.c_char_p)]
+                ("variant", c.c_char_p), ("threads", c.c_uint32), ("device", c.c_char_p), ("cache", c.c_char_p)]
 
 
 class _ProgramInfo(c.Structure):
@@ -149,10 +149,10 @@ class Entry:
 class Program:
     """An open .tenon file. Keep it open as long as its sessions."""
 
-    def __init__(self, path, variant=None, threads=0, device=None):
+    def __init__(self, path, variant=None, threads=0, device=None, cache=None):
         self._handle = c.c_void_p()
         options = _sized(_OpenOptions, variant=variant.encode() if variant else None, threads=threads,
-                         device=device.encode() if device else None)
+                         device=device.encode() if device else None, cache=os.fsencode(cache) if cache else None)
         _check(_library().tn_program_open, os.fsencode(path), c.byref(options), c.byref(self._handle))
         self._info = _sized(_ProgramInfo)
         _library().tn_program_info(self._handle, c.byref(self._info))

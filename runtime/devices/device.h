@@ -23,16 +23,24 @@ struct Launch {
   uint64_t report;
 };
 
+/// What a variant has for a device: what it asks of one may be in the code itself.
+struct VariantCode {
+  const char *arch;                 ///< null: of any
+  const file::DeviceProgram *table; ///< null: it has no kernels
+  const uint8_t *code;              ///< where the table's offsets count from
+  uint64_t bytes;
+  const char *cache; ///< folder for what drivers compile; null: none
+};
+
 /// All functions may be called by several threads at once, each with queues of its own. What a queue is told runs in order,
 /// and at the latest when `finish` is called. Failures give a status and a message that names what the driver said.
 struct DeviceKind {
   const char *name; ///< as in file::Variant::device
   /// Whether launches take slots by value, up to TN_DEVICE_SLOTS.
   bool takesSlots;
-  /// Whether there is a device for code of `arch` (null: of any); if not, `why`.
-  bool (*isHere)(const char *arch, uint32_t index, TextBuffer *why);
-  /// `index`: which of several.
-  tn_status_t (*open)(uint32_t index, void **device, tn_error_t *error);
+  /// Whether there is a device for the code, the `index`-th of its kind; if not, `why`.
+  bool (*isHere)(const VariantCode &code, uint32_t index, TextBuffer *why);
+  tn_status_t (*open)(const VariantCode &code, uint32_t index, void **device, tn_error_t *error);
   void (*close)(void *device);
   tn_status_t (*allocate)(void *device, uint64_t bytes, bool onHost, DeviceMemory *memory, tn_error_t *error);
   void (*release)(void *device, DeviceMemory *memory);

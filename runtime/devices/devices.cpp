@@ -2,6 +2,7 @@
 #include "session.h"
 #include "tenon_generated.h"
 
+#include <cstddef>
 #include <cstdlib>
 
 namespace tenon::rt {
@@ -15,25 +16,66 @@ static const DeviceKind *findKind(const file::Variant &variant) {
   return nullptr;
 }
 
-bool deviceIsHere(const file::Variant &variant, uint32_t index, TextBuffer *why) {
+/// What the variant's segment has.
+static tn_status_t readCode(const tn_program &program, const file::Variant &variant, VariantCode &code, tn_error_t *error) {
+  code = {};
+  code.arch = variant.device_arch() ? variant.device_arch()->c_str() : nullptr;
+  if (variant.device_segment() < 0)
+    return TN_OK;
+  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
+  const uint8_t *start = program.file + segment.offset();
+  // The table says how long it is; code follows, of which the verifier must not know.
+  uint64_t tableBytes = segment.bytes() < sizeof(flatbuffers::uoffset_t) ? 0 : flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
+  flatbuffers::Verifier verifier(start, tableBytes < segment.bytes() ? tableBytes : segment.bytes());
+  if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
+    return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
+                   program.label, variant.name()->c_str());
+  code.table = file::GetSizePrefixedDeviceProgram(start);
+  uint64_t bytes = (tableBytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
+  code.bytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
+  code.code = start + bytes;
+  return TN_OK;
+}
+
+bool deviceIsHere(const tn_program &program, const file::Variant &variant, TextBuffer *why) {
   if (!variant.device())
     return true;
   const DeviceKind *kind = findKind(variant);
   if (!kind && why)
     why->add("this runtime knows no device '%s'", variant.device()->c_str());
-  return kind && kind->isHere(variant.device_arch() ? variant.device_arch()->c_str() : nullptr, index, why);
+  VariantCode code;
+  if (!kind || readCode(program, variant, code, nullptr) != TN_OK)
+    return kind; // what is damaged is refused when it is opened
+  return kind->isHere(code, program.deviceIndex, why);
 }
 
 //===----------------------------------------------------------------------===//
 // Memory
 //===----------------------------------------------------------------------===//
 
+/// Says what memory was wanted for.
+static tn_status_t addPurpose(tn_status_t status, const char *purpose, tn_error_t *error) {
+  if (status && error && error->struct_bytes > offsetof(tn_error_t, message)) {
+    char said[sizeof(error->message)];
+    TextBuffer(said, sizeof(said)).add("%s", error->message);
+    return TN_FAIL(error, status, "%s; it is for %s", said, purpose);
+  }
+  return status;
+}
+
+static const char *purposeOf(const DeviceSession &s, const DeviceMemory &memory) {
+  return &memory == &s.arena    ? "intermediate results"
+         : &memory == &s.states ? "states"
+         : &memory == &s.ports  ? "inputs and results"
+                                : "transfers";
+}
+
 tn_status_t grow(DeviceSession &s, DeviceMemory &memory, uint64_t bytes, bool onHost, tn_error_t *error) {
   if (bytes <= memory.bytes)
     return TN_OK;
   s.kind->release(s.device, &memory);
   memory = {};
-  return s.kind->allocate(s.device, bytes, onHost, &memory, error);
+  return addPurpose(s.kind->allocate(s.device, bytes, onHost, &memory, error), purposeOf(s, memory), error);
 }
 
 tn_status_t upload(DeviceSession &s, const DeviceMemory &to, uint64_t offset, const void *from, uint64_t bytes,
@@ -82,7 +124,7 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
   if (!program.constantsBytes)
     return TN_OK;
   if (tn_status_t status = p.kind->allocate(p.device, program.constantsBytes, false, &p.constants, error))
-    return status;
+    return addPurpose(status, "constants", error);
   DeviceSession s = {};
   s.kind = p.kind;
   s.device = p.device;
@@ -98,26 +140,6 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
   p.kind->release(p.device, &s.staging);
   p.kind->closeQueue(p.device, s.queue);
   return status;
-}
-
-/// What the variant's segment says of its kernels; `code` is what offsets are from. Null: it has none.
-static tn_status_t readTable(const tn_program &program, const file::Variant &variant, const file::DeviceProgram *&table,
-                             const uint8_t *&code, uint64_t &codeBytes, tn_error_t *error) {
-  table = nullptr;
-  if (variant.device_segment() < 0)
-    return TN_OK;
-  const file::Segment &segment = *program.header->segments()->Get(static_cast<uint32_t>(variant.device_segment()));
-  const uint8_t *start = program.file + segment.offset();
-  flatbuffers::Verifier verifier(start, segment.bytes());
-  if (!file::VerifySizePrefixedDeviceProgramBuffer(verifier))
-    return TN_FAIL(error, TN_BAD_FILE, "%s: the table of device kernels of variant '%s' is not a valid FlatBuffer",
-                   program.label, variant.name()->c_str());
-  table = file::GetSizePrefixedDeviceProgram(start);
-  uint64_t bytes = flatbuffers::GetPrefixedSize(start) + sizeof(flatbuffers::uoffset_t);
-  bytes = (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1);
-  codeBytes = bytes < segment.bytes() ? segment.bytes() - bytes : 0;
-  code = start + bytes;
-  return TN_OK;
 }
 
 /// The first of a module's forms that the driver takes.
@@ -137,15 +159,15 @@ static tn_status_t loadModule(const tn_program &program, const DeviceProgram &p,
   return status;
 }
 
-tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
+tn_status_t deviceOpen(tn_program &program, const char *cache, tn_error_t *error) {
   const file::Variant &variant = *program.header->variants()->Get(program.variant);
   if (!variant.device())
     return TN_OK;
-  const file::DeviceProgram *table = nullptr;
-  const uint8_t *code = nullptr;
-  uint64_t codeBytes = 0;
-  if (tn_status_t status = readTable(program, variant, table, code, codeBytes, error))
+  VariantCode code;
+  if (tn_status_t status = readCode(program, variant, code, error))
     return status;
+  code.cache = cache;
+  const file::DeviceProgram *table = code.table;
   size_t modules = table ? table->modules()->size() : 0, kernels = table ? table->kernels()->size() : 0;
   auto *p = static_cast<DeviceProgram *>(
       calloc(1, sizeof(DeviceProgram) + modules * sizeof(void *) + kernels * sizeof(Kernel)));
@@ -155,12 +177,12 @@ tn_status_t deviceOpen(tn_program &program, tn_error_t *error) {
   p->modules = reinterpret_cast<void **>(p + 1);
   p->kernels = reinterpret_cast<Kernel *>(p->modules + modules);
   program.device = p;
-  if (tn_status_t status = p->kind->open(program.deviceIndex, &p->device, error))
+  if (tn_status_t status = p->kind->open(code, program.deviceIndex, &p->device, error))
     return status;
   if (tn_status_t status = uploadConstants(program, *p, error))
     return status;
   for (uint32_t i = 0; i < modules; ++i, ++p->moduleCount)
-    if (tn_status_t status = loadModule(program, *p, code, codeBytes, *table->modules()->Get(i), p->modules[i], error))
+    if (tn_status_t status = loadModule(program, *p, code.code, code.bytes, *table->modules()->Get(i), p->modules[i], error))
       return status;
   for (uint32_t i = 0; i < kernels; ++i, ++p->kernelCount) {
     const file::DeviceKernel &kernel = *table->kernels()->Get(i);

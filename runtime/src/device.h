@@ -9,10 +9,10 @@ namespace tenon::rt {
 
 #if TN_WITH_DEVICES
 
-/// Whether the variant's device, the `index`-th of its kind, is here; if not, the reason.
-bool deviceIsHere(const file::Variant &variant, uint32_t index, TextBuffer *why);
-/// Constants and kernels of a program whose variant is for a device.
-tn_status_t deviceOpen(tn_program &program, tn_error_t *error);
+/// Whether the variant's device, of the number that the program was opened with, is here; if not, the reason.
+bool deviceIsHere(const tn_program &program, const file::Variant &variant, TextBuffer *why);
+/// Constants and kernels of a program whose variant is for a device. `cache`: as in tn_open_options_t.
+tn_status_t deviceOpen(tn_program &program, const char *cache, tn_error_t *error);
 void deviceClose(tn_program &program);
 /// The session's half: a queue, and memory for states.
 tn_status_t deviceOpenSession(tn_session &session, tn_error_t *error);
@@ -30,8 +30,8 @@ tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn
 
 #else
 
-inline bool deviceIsHere(const file::Variant &variant, uint32_t, TextBuffer *) { return !variant.device(); }
-inline tn_status_t deviceOpen(tn_program &, tn_error_t *) { return TN_OK; }
+inline bool deviceIsHere(const tn_program &, const file::Variant &variant, TextBuffer *) { return !variant.device(); }
+inline tn_status_t deviceOpen(tn_program &, const char *, tn_error_t *) { return TN_OK; }
 inline void deviceClose(tn_program &) {}
 inline tn_status_t deviceOpenSession(tn_session &, tn_error_t *) { return TN_OK; }
 inline void deviceCloseSession(tn_session &) {}

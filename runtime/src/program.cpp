@@ -49,14 +49,14 @@ static void listVariants(const tn_program &program, const char *device, TextBuff
       continue;
     }
     text.add("lacks ");
-    if (missingFeatures(variant, &text) == 0 && deviceIsHere(variant, program.deviceIndex, &text))
+    if (missingFeatures(variant, &text) == 0 && deviceIsHere(program, variant, &text))
       text.add("nothing");
   }
 }
 
 static bool runsHere(const tn_program &program, const file::Variant &variant) {
   return strcmp(variant.arch()->c_str(), hostArch()) == 0 && missingFeatures(variant, nullptr) == 0 &&
-         deviceIsHere(variant, program.deviceIndex, nullptr);
+         deviceIsHere(program, variant, nullptr);
 }
 
 // Of those that run here, or are asked for, the first in the file; of several for the CPU the one with the most features.
@@ -212,7 +212,7 @@ static tn_status_t loadVariant(tn_program &program, const tn_open_options_t &opt
   ImageSource source{program.file + segment.offset(), segment.bytes(), file, segment.offset(), program.label};
   if (tn_status_t status = loadImage(source, program.entryCount, runtimeTable()->struct_bytes, program.image, error))
     return status;
-  return deviceOpen(program, error);
+  return deviceOpen(program, options.cache, error);
 }
 
 static void destroy(tn_program *program) {

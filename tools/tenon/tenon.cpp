@@ -35,6 +35,7 @@ static void addProgramOptions(CLI::App *sub, ProgramOptions &options) {
   sub->add_option("--entry", options.entry, "Entry point, when there are several");
   sub->add_option("--variant", options.variant, "Variant to use instead of the best for this CPU");
   sub->add_option("--device", options.device, "cpu, cuda, rocm, vulkan, or vulkan:1 for the second one; else the file's first that is here");
+  sub->add_option("--cache", options.cache, "Folder where a device's driver keeps what it compiled for the next time");
 }
 
 static void addRun(CLI::App &app, int &status) {

@@ -72,27 +72,35 @@ static constexpr Arch kROCm[] = {
     {"gfx1151", 32, 64 << 10, MatrixUnit::Wmma11, false}, {"gfx1200", 32, 64 << 10, MatrixUnit::Wmma12, false},
     {"gfx1201", 32, 64 << 10, MatrixUnit::Wmma12, false}};
 
+// What devices may have beyond that which all must: names of features, not of processors. What a file's kernels need of
+// shared memory is held against the device when it is opened.
+static constexpr Arch kVulkan[] = {{"", 0, 16 << 10, MatrixUnit::None, false}, {"coopmat", 0, 48 << 10, MatrixUnit::Cooperative, false}};
+
 GPUAttr tenon::target::lookupGPU(MLIRContext *context, StringRef name, std::string &error) {
   auto [api, arch] = name.split(':');
-  if (api == "vulkan" && arch.empty())
-    return GPUAttr::get(context, name, DeviceApi::Vulkan, "", 0, 16 << 10, MatrixUnit::None, false);
   std::optional<DeviceApi> which = symbolizeDeviceApi(api);
-  if (!which || *which == DeviceApi::Vulkan) {
+  if (!which) {
     error = ("device '" + name + "' is unknown; known are vulkan, cuda:sm_80, rocm:gfx942, …").str();
     return {};
   }
-  bool isCUDA = *which == DeviceApi::CUDA;
-  ArrayRef<Arch> known = isCUDA ? ArrayRef(kCUDA) : ArrayRef(kROCm);
+  static constexpr llvm::StringLiteral kinds[] = {"Vulkan", "NVIDIA", "AMD"};
+  ArrayRef<Arch> lists[] = {kVulkan, kCUDA, kROCm}, known = lists[static_cast<unsigned>(*which)];
   for (const Arch &each : known)
     if (each.name == arch)
       return GPUAttr::get(context, name, *which, arch, each.subgroup, each.sharedBytes, each.matrix, each.hasBF16);
-  error = ((isCUDA ? "NVIDIA" : "AMD") + Twine(" architecture '") + arch + "' is unknown; known are ").str();
-  for (auto [i, each] : llvm::enumerate(known))
-    error += (i ? ", " : "") + each.name.str();
+  error = (kinds[static_cast<unsigned>(*which)] + Twine(" architecture '") + arch + "' is unknown; known are ").str();
+  bool isFirst = true;
+  for (const Arch &each : known)
+    if (!each.name.empty())
+      error += (std::exchange(isFirst, false) ? "" : ", ") + each.name.str();
   return {};
 }
 
 bool tenon::target::isNewer(GPUAttr a, GPUAttr b) {
+  if (a.getApi() != b.getApi() || a.getApi() == DeviceApi::ROCm) // code of AMD's is for one processor
+    return false;
+  if (a.getApi() == DeviceApi::Vulkan)
+    return a.getMatrix() != MatrixUnit::None && b.getMatrix() == MatrixUnit::None;
   auto version = [](GPUAttr device) {
     StringRef arch = device.getArch();
     arch.consume_front("sm_");
@@ -101,5 +109,5 @@ bool tenon::target::isNewer(GPUAttr a, GPUAttr b) {
     arch.getAsInteger(10, number);
     return std::pair(number, isOwn);
   };
-  return a.getApi() == DeviceApi::CUDA && b.getApi() == DeviceApi::CUDA && version(a) > version(b);
+  return version(a) > version(b);
 }

@@ -40,7 +40,8 @@ def Target_MatrixUnit : I32EnumAttr<"MatrixUnit", "instructions for small produc
     I32EnumAttrCase<"Mma", 1, "mma">,      // mma.sync of sm_80
     I32EnumAttrCase<"Mfma", 2, "mfma">,    // CDNA 2 and later
     I32EnumAttrCase<"Wmma11", 3, "wmma11">, // RDNA 3: both halves of a wave hold the operands
-    I32EnumAttrCase<"Wmma12", 4, "wmma12">]> { // RDNA 4
+    I32EnumAttrCase<"Wmma12", 4, "wmma12">, // RDNA 4
+    I32EnumAttrCase<"Cooperative", 5, "cooperative">]> { // of Vulkan: which lane holds what is the driver's
   let cppNamespace = "::tenon::target";
 }
 

@@ -37,7 +37,7 @@ int check(const CheckCommand &command);
 
 /// What `run` and `bench` share.
 struct ProgramOptions {
-  std::string file, entry, variant, device;
+  std::string file, entry, variant, device, cache;
   /// "[NAME=]@FILE.npy", "[NAME=]random[:SEED]" or "[NAME=]splat:VALUE"
   std::vector<std::string> inputs;
   /// "s0=8": sizes for inputs that no file gives

@@ -10,7 +10,7 @@ using namespace tenon;
 using namespace tenon::device;
 using namespace tenon::graph;
 
-/// Rows of a workgroup, keys of a block, and neighbours that are moved together.
+/// Rows of a workgroup, keys of a block, and neighbours that are moved together where the device has long vectors.
 static constexpr int64_t kRows = 64, kKeys = 32, kChunk = 8;
 /// Elements between lines in shared memory beyond their length, so that lines begin in other banks.
 static constexpr int64_t kPad = 8;
@@ -40,7 +40,7 @@ class MatrixAttention : AttentionScores {
 public:
   MatrixAttention(Emitter &e, AttentionOp root)
       : AttentionScores(e, root), element(getElementTypeOrSelf(root.getQuery().getType())), unit(e.device, element),
-        subgroup(e.device.getSubgroup()) {}
+        subgroup(MatrixUnit::lanesOf(e.device)), chunk(unit.isOpaque() ? 1 : kChunk) {}
   LogicalResult emit();
 
 private:
@@ -52,6 +52,8 @@ private:
   /// Adds the products of a fragment and the lines of a block, whose depth begins at `at`.
   void multiply(ArrayRef<Value> left, const Block &right, int64_t at, MutableArrayRef<Value> sums);
   void loadQuery();
+  void loadQueryOpaque();
+  void scaleOpaque(MutableArrayRef<Value> sums);
   void bringKeys(Value begin);
   void bringValues(Value begin);
   void writeScores();
@@ -65,7 +67,7 @@ private:
 
   Type element;
   MatrixUnit unit;
-  int64_t subgroup, depth = 0, columns = 0, lanesPerRow = 0;
+  int64_t subgroup, chunk, depth = 0, columns = 0, lanesPerRow = 0;
   Block keys, values, weights, scores;
   Value rowMemory; ///< a number for each row
   Value lane, tileRow, ownRow, part; ///< first row of the subgroup in the tile; this thread's row there, and share of its keys
@@ -87,12 +89,14 @@ static auto placesIn(Emitter &e, int64_t pitch, Value firstLine, int64_t firstDe
 void MatrixAttention::multiply(ArrayRef<Value> left, const Block &right, int64_t at, MutableArrayRef<Value> sums) {
   int64_t perLoad = MatrixUnit::kLines / unit.n;
   for (int64_t j = 0, n = sums.size(); j < n; j += perLoad)
-    for (auto [i, part] : llvm::enumerate(unit.loadB(e, right.memory, lane, placesIn(e, right.pitch, e.i64(j * unit.n), at))))
+    for (auto [i, part] : llvm::enumerate(unit.loadB(e, right.memory, lane, placesIn(e, right.pitch, e.i64(j * unit.n), at), right.pitch)))
       sums[j + i] = unit.multiply(e, left, part, sums[j + i]);
 }
 
 /// Each lane reads what it holds, once; rows outside repeat the last one.
 void MatrixAttention::loadQuery() {
+  if (unit.isOpaque())
+    return loadQueryOpaque();
   for (int64_t k = 0; k < depth; k += unit.k) {
     SmallVector<Value> parts;
     for (const MatrixUnit::Run &run : runsA) {
@@ -109,20 +113,41 @@ void MatrixAttention::loadQuery() {
   }
 }
 
+/// Through the memory of the weights, so many columns at a time.
+void MatrixAttention::loadQueryOpaque() {
+  for (int64_t first = 0; first < depth && succeeded(status); first += kKeys) {
+    int64_t count = std::min(kKeys, depth - first);
+    e.loop(e.thread, e.i64(kRows * count), e.i64(e.threads), [&](Value index) {
+      Value line = e.divFloor(index, e.i64(count)), column = e.rem(index, e.i64(count));
+      Value row = e.min(e.add(rowBegin, line), e.sub(rowEnd, e.i64(1)));
+      Evaluator ev(e, 1);
+      Value value = ev.vectorAt(root.getQuery(), {bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]),
+                                                  bind(ev, row, querySizes[2]), bind(ev, e.add(e.i64(first), column), querySizes[3])});
+      if (!value)
+        return void(status = failure());
+      e.storeShared(weights.memory, e.add(e.mul(line, e.i64(weights.pitch)), column), value);
+    });
+    e.barrier();
+    for (int64_t k = 0; k < count; k += unit.k)
+      query.push_back(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k), weights.pitch));
+    e.barrier();
+  }
+}
+
 /// A block of keys or values; beyond the last key the last one again.
 void MatrixAttention::bring(Value source, Value begin, int64_t length,
                             function_ref<void(Value key, Value column, Value values)> put) {
   // Neighbouring threads have neighbouring keys where values are put across, else neighbouring chunks of a key.
   bool isAcross = source == root.getValue();
-  int64_t chunks = length / kChunk;
+  int64_t chunks = length / chunk;
   AffineExpr size = getDim(source.getType(), 3);
   e.loop(e.thread, e.i64(kKeys * chunks), e.i64(e.threads), [&](Value index) {
     Value key = isAcross ? e.rem(index, e.i64(kKeys)) : e.divFloor(index, e.i64(chunks));
-    Value column = e.mul(isAcross ? e.divFloor(index, e.i64(kKeys)) : e.rem(index, e.i64(chunks)), e.i64(kChunk));
-    Evaluator ev(e, kChunk);
+    Value column = e.mul(isAcross ? e.divFloor(index, e.i64(kKeys)) : e.rem(index, e.i64(chunks)), e.i64(chunk));
+    Evaluator ev(e, chunk);
     Value at = e.min(e.add(begin, key), e.sub(keyEnd, e.i64(1)));
     Point point{bind(ev, batch, keySizes[0]), bind(ev, keyHead, keySizes[1]), bind(ev, at, keySizes[2]),
-                ev.bind(column, size, kChunk, /*isLane=*/true)};
+                ev.bind(column, size, chunk, /*isLane=*/true)};
     Value read = ev.vectorAt(source, point);
     if (!read)
       return void(status = failure());
@@ -132,22 +157,22 @@ void MatrixAttention::bring(Value source, Value begin, int64_t length,
 
 void MatrixAttention::bringKeys(Value begin) {
   bring(root.getKey(), begin, depth, [&](Value key, Value column, Value read) {
-    e.storeSharedVector(keys.memory, e.add(e.mul(key, e.i64(keys.pitch)), column), read);
+    Value at = e.add(e.mul(key, e.i64(keys.pitch)), column);
+    chunk == 1 ? e.storeShared(keys.memory, at, read) : e.storeSharedVector(keys.memory, at, read);
   });
 }
 
 /// Lines are columns, so that keys are neighbours.
 void MatrixAttention::bringValues(Value begin) {
   bring(root.getValue(), begin, columns, [&](Value key, Value column, Value read) {
-    for (int64_t i = 0; i < kChunk; ++i)
+    for (int64_t i = 0; i < chunk; ++i)
       e.storeShared(values.memory, e.add(e.mul(e.add(column, e.i64(i)), e.i64(values.pitch)), key),
-                    vector::ExtractOp::create(e.b, e.loc, read, i));
+                    chunk == 1 ? read : vector::ExtractOp::create(e.b, e.loc, read, i).getResult());
   });
 }
 
 void MatrixAttention::writeScores() {
-  Value zero = e.zeros(VectorType::get(unit.countOfC(), accumulator));
-  SmallVector<Value> sums(kKeys / unit.n, zero);
+  SmallVector<Value> sums(kKeys / unit.n, unit.zeroC(e));
   for (auto [step, left] : llvm::enumerate(query))
     multiply(left, keys, step * unit.k, sums);
   for (auto [j, sum] : llvm::enumerate(sums))
@@ -188,16 +213,39 @@ SmallVector<Value> MatrixAttention::weigh(Value begin, ValueRange state) {
   return {most, sum};
 }
 
+/// Multiplies the rows by what is in `rowMemory`, through the memory of the scores.
+void MatrixAttention::scaleOpaque(MutableArrayRef<Value> sums) {
+  for (int64_t first = 0; first < columns; first += kKeys) {
+    int64_t count = std::min(kKeys, columns - first);
+    auto strip = sums.slice(first / unit.n, count / unit.n);
+    for (auto [j, sum] : llvm::enumerate(strip))
+      unit.storeC(e, sum, places, scores.memory, scores.pitch, tileRow, e.i64(j * unit.n));
+    e.barrier();
+    e.loop(e.thread, e.i64(kRows * count), e.i64(e.threads), [&](Value index) {
+      Value line = e.divFloor(index, e.i64(count)), at = e.add(e.mul(line, e.i64(scores.pitch)), e.rem(index, e.i64(count)));
+      e.storeShared(scores.memory, at, mul(e.loadShared(scores.memory, at), e.loadShared(rowMemory, line)));
+    });
+    e.barrier();
+    for (auto [j, sum] : llvm::enumerate(strip))
+      sum = unit.loadC(e, scores.memory, scores.pitch, tileRow, e.i64(j * unit.n));
+    e.barrier();
+  }
+}
+
 /// What came before is brought to the new base first.
 SmallVector<Value> MatrixAttention::addValues(ValueRange sums) {
-  SmallVector<Value> factors, next;
-  for (auto &place : places)
-    factors.push_back(e.loadShared(rowMemory, e.add(tileRow, place.first)));
-  Value factor = vector::FromElementsOp::create(e.b, e.loc, cast<VectorType>(sums[0].getType()), factors);
-  for (Value sum : sums)
-    next.push_back(mul(sum, factor));
+  SmallVector<Value> factors, next(sums);
+  if (unit.isOpaque()) {
+    scaleOpaque(next);
+  } else {
+    for (auto &place : places)
+      factors.push_back(e.loadShared(rowMemory, e.add(tileRow, place.first)));
+    Value factor = vector::FromElementsOp::create(e.b, e.loc, cast<VectorType>(sums[0].getType()), factors);
+    for (Value &sum : next)
+      sum = mul(sum, factor);
+  }
   for (int64_t k = 0; k < kKeys; k += unit.k)
-    multiply(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k)), values, k, next);
+    multiply(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k), weights.pitch), values, k, next);
   return next;
 }
 
@@ -237,11 +285,13 @@ LogicalResult MatrixAttention::emit() {
   SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], rowTiles});
   setHead(place[0], place[1]);
   rowBegin = e.mul(place[2], e.i64(kRows)), rowEnd = e.size(querySizes[2]), keyEnd = e.size(keySizes[2]);
-  lane = e.rem(e.thread, e.i64(subgroup));
-  tileRow = e.mul(e.divFloor(e.thread, e.i64(subgroup)), e.i64(unit.m));
+  Emitter::Subgroup own = e.findSubgroup();
+  lane = own.lane;
+  tileRow = e.mul(own.number, e.i64(unit.m));
   lanesPerRow = subgroup / unit.m;
   ownRow = e.add(tileRow, e.divFloor(lane, e.i64(lanesPerRow))), part = e.rem(lane, e.i64(lanesPerRow));
-  runsA = unit.runsOfA(e, lane), places = unit.placesOfC(e, lane);
+  if (!unit.isOpaque())
+    runsA = unit.runsOfA(e, lane), places = unit.placesOfC(e, lane);
   keys = {e.shared(element, kKeys * (depth + kPad)), depth + kPad};
   values = {e.shared(element, columns * (kKeys + kPad)), kKeys + kPad};
   weights = {e.shared(element, kRows * (kKeys + kPad)), kKeys + kPad};
@@ -251,7 +301,7 @@ LogicalResult MatrixAttention::emit() {
 
   Value end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(kRows))) : keyEnd;
   SmallVector<Value> state{infinity, number(0)}; // largest score and sum of weights of this thread's row; then the result
-  state.append(columns / unit.n, e.zeros(VectorType::get(unit.countOfC(), accumulator)));
+  state.append(columns / unit.n, unit.zeroC(e));
   state = e.loop(e.i64(0), end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
     bringKeys(begin);
     bringValues(begin);

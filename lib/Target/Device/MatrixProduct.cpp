@@ -24,10 +24,11 @@ struct Tiles {
 /// Large tiles when there are enough of them for the processors of a large device.
 static Tiles tilesFor(const Emitter &e, const Product &p) {
   static constexpr int64_t kProcessors = 96, kManyRows = 1024;
-  int64_t subgroup = e.device.getSubgroup();
+  int64_t subgroup = MatrixUnit::lanesOf(e.device);
   auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kManyRows); };
   int64_t count = size(p.batches) * llvm::divideCeil(size(p.rows), 128) * llvm::divideCeil(size(p.columns), 128);
-  bool isLarge = count >= kProcessors && size(p.rows) > 64 && size(p.columns) > 64;
+  bool isLarge = count >= kProcessors && size(p.rows) > 64 && size(p.columns) > 64 &&
+                 e.device.getApi() != target::DeviceApi::Vulkan; // not all of its devices have shared memory for them
   if (isLarge)
     return {128, 128, subgroup, 2, 256 / subgroup / 2};
   return {64, 64, subgroup, 2, 128 / subgroup / 2};
@@ -45,7 +46,8 @@ class MatrixProduct {
 public:
   MatrixProduct(Emitter &e, const Product &p)
       : e(e), p(p), unit(e.device, p.operandA), tiles(tilesFor(e, p)),
-        lanes(asConstant(p.depthParts.back()).value_or(1) % kChunk == 0 ? kChunk : 1) {}
+        pitch(unit.isOpaque() ? kBlock + kChunk : kBlock),
+        lanes(!unit.isOpaque() && asConstant(p.depthParts.back()).value_or(1) % kChunk == 0 ? kChunk : 1) {}
   LogicalResult emit();
 
 private:
@@ -72,7 +74,7 @@ private:
   /// Offset of an element in a block. Neighbours in a chunk stay neighbours; the chunks of lines that are read together lie
   /// in different banks.
   Value offsetOf(Value line, Value k);
-  Value stageOf(const Side &side, Value stage) { return e.mul(stage, e.i64(side.lines * kBlock)); }
+  Value stageOf(const Side &side, Value stage) { return e.mul(stage, e.i64(side.lines * pitch)); }
   void share(int64_t stages);
   SmallVector<Value> multiplyBlock(Value stage, ValueRange sums);
   LogicalResult storeTile(ArrayRef<Value> sums);
@@ -81,6 +83,7 @@ private:
   const Product &p;
   MatrixUnit unit;
   Tiles tiles;
+  int64_t pitch; ///< of lines in shared memory
   int64_t lanes;
   Side a, b;
   Value batch, rowBegin, columnBegin, rowEnd, columnEnd, depthEnd;
@@ -90,6 +93,8 @@ private:
 } // namespace
 
 Value MatrixProduct::offsetOf(Value line, Value k) {
+  if (unit.isOpaque())
+    return e.add(e.mul(line, e.i64(pitch)), k);
   Value chunk = e.divFloor(k, e.i64(kChunk)), pair = e.rem(e.divFloor(line, e.i64(2)), e.i64(kBlock / kChunk));
   Value moved = arith::XOrIOp::create(e.b, e.loc, chunk, pair);
   return e.add(e.add(e.mul(line, e.i64(kBlock)), e.mul(moved, e.i64(kChunk))), e.rem(k, e.i64(kChunk)));
@@ -251,8 +256,8 @@ SmallVector<Value> MatrixProduct::runWithCopies(SmallVector<Value> sums) {
 //===----------------------------------------------------------------------===//
 
 void MatrixProduct::share(int64_t stages) {
-  a.shared = e.shared(p.operandA, stages * a.lines * kBlock);
-  b.shared = e.shared(p.operandB, stages * b.lines * kBlock);
+  a.shared = e.shared(p.operandA, stages * a.lines * pitch);
+  b.shared = e.shared(p.operandB, stages * b.lines * pitch);
 }
 
 SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
@@ -266,9 +271,9 @@ SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
   for (int64_t k = 0; k < kBlock; k += unit.k) {
     SmallVector<MatrixUnit::Fragment> left, right;
     for (int64_t i = 0; i < rows; ++i)
-      left.push_back(unit.loadA(e, a.shared, lane, placesIn(a, e.add(subgroupRow, e.i64(i * unit.m)), k)));
+      left.push_back(unit.loadA(e, a.shared, lane, placesIn(a, e.add(subgroupRow, e.i64(i * unit.m)), k), pitch));
     for (int64_t j = 0; j < tiles.ownColumns(); j += MatrixUnit::kLines)
-      llvm::append_range(right, unit.loadB(e, b.shared, lane, placesIn(b, e.add(subgroupColumn, e.i64(j)), k)));
+      llvm::append_range(right, unit.loadB(e, b.shared, lane, placesIn(b, e.add(subgroupColumn, e.i64(j)), k), pitch));
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j)
         next[i * columns + j] = unit.multiply(e, left[i], right[j], next[i * columns + j]);
@@ -279,10 +284,12 @@ SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
 /// Through shared memory, as many rows at a time as the unit has, so that the epilogue is written once and neighbouring
 /// threads store neighbours.
 LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
-  int64_t pitch = tiles.columns + 4; // other banks for the next row
-  Value strip = e.shared(p.accumulator, unit.m * pitch);
+  int64_t stripPitch = tiles.columns + 4; // other banks for the next row
+  Value strip = e.shared(p.accumulator, unit.m * stripPitch);
   int64_t columns = tiles.ownColumns() / unit.n, perSubgroup = tiles.ownRows() / unit.m;
-  MatrixUnit::Places places = unit.placesOfC(e, lane);
+  MatrixUnit::Places places;
+  if (!unit.isOpaque())
+    places = unit.placesOfC(e, lane);
   LogicalResult status = success();
   e.loop(e.i64(0), e.i64(tiles.rows / unit.m), e.i64(1), [&](Value number) {
     Value own = e.sub(e.mul(number, e.i64(unit.m)), subgroupRow);
@@ -290,13 +297,13 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
       Value isOurs = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, own, e.i64(i * unit.m));
       e.ifThen(isOurs, [&] {
         for (int64_t j = 0; j < columns; ++j)
-          unit.storeC(e, sums[i * columns + j], places, strip, pitch, e.i64(0), e.add(subgroupColumn, e.i64(j * unit.n)));
+          unit.storeC(e, sums[i * columns + j], places, strip, stripPitch, e.i64(0), e.add(subgroupColumn, e.i64(j * unit.n)));
       });
     }
     e.barrier();
     e.loop(e.thread, e.i64(unit.m * tiles.columns), e.i64(tiles.threads()), [&](Value index) {
       Value stripRow = e.divFloor(index, e.i64(tiles.columns)), tileColumn = e.rem(index, e.i64(tiles.columns));
-      Value sum = e.loadShared(strip, e.add(e.mul(stripRow, e.i64(pitch)), tileColumn));
+      Value sum = e.loadShared(strip, e.add(e.mul(stripRow, e.i64(stripPitch)), tileColumn));
       Value row = e.add(rowBegin, e.add(e.mul(number, e.i64(unit.m)), stripRow)), column = e.add(columnBegin, tileColumn);
       Value isInside = arith::AndIOp::create(e.b, e.loc, e.less(row, rowEnd), e.less(column, columnEnd));
       // The epilogue reads other tensors there too: places outside become the last one.
@@ -320,8 +327,9 @@ LogicalResult MatrixProduct::emit() {
   rowBegin = e.mul(e.rem(rest, down), e.i64(tiles.rows));
   columnBegin = e.mul(e.rem(e.group, across), e.i64(tiles.columns));
   rowEnd = e.size(p.rows), columnEnd = e.size(p.columns), depthEnd = e.size(p.depth);
-  lane = e.rem(e.thread, e.i64(tiles.subgroup));
-  Value subgroup = e.divFloor(e.thread, e.i64(tiles.subgroup));
+  Emitter::Subgroup own = e.findSubgroup();
+  lane = own.lane;
+  Value subgroup = own.number;
   subgroupRow = e.mul(e.rem(subgroup, e.i64(tiles.down)), e.i64(tiles.ownRows()));
   subgroupColumn = e.mul(e.divFloor(subgroup, e.i64(tiles.down)), e.i64(tiles.ownColumns()));
   // Lines outside repeat the last one: what is computed from them is not stored.
@@ -329,7 +337,7 @@ LogicalResult MatrixProduct::emit() {
   a = {tiles.rows, [&](Value line, Value k) { return p.a(batch, inside(rowBegin, line, rowEnd), k, lanes); }, {}};
   b = {tiles.columns, [&](Value line, Value k) { return p.b(batch, k, inside(columnBegin, line, columnEnd), lanes); }, {}};
   SmallVector<Value> sums((tiles.ownRows() / unit.m) * (tiles.ownColumns() / unit.n),
-                          e.zeros(VectorType::get(unit.countOfC(), p.accumulator)));
+                          unit.zeroC(e));
   bool isCopied = canCopy();
   if (!failed)
     sums = isCopied ? runWithCopies(sums) : runThroughRegisters(sums);

@@ -1,6 +1,7 @@
 // Places of elements are those of NVIDIA's PTX ISA ("Matrix Fragments for mma.m16n8k16") and of AMD's instruction set
 // architectures of CDNA 2, RDNA 3 and RDNA 4.
 #include "MatrixUnit.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -8,7 +9,14 @@ using namespace tenon::device;
 using Kind = target::MatrixUnit;
 
 bool MatrixUnit::isFor(target::GPUAttr device, Type operand) {
-  return device && device.getMatrix() != Kind::None && (operand.isF16() || operand.isBF16());
+  if (!device || device.getMatrix() == Kind::None)
+    return false;
+  return operand.isF16() || (operand.isBF16() && device.getMatrix() != Kind::Cooperative);
+}
+
+int64_t MatrixUnit::lanesOf(target::GPUAttr device) {
+  static constexpr int64_t kCooperative = 32; // what the runtime asks the driver for
+  return device.getMatrix() == Kind::Cooperative ? kCooperative : device.getSubgroup();
 }
 
 MatrixUnit::MatrixUnit(target::GPUAttr device, Type operand)
@@ -38,6 +46,14 @@ SmallVector<MatrixUnit::Run> MatrixUnit::runsOfA(Emitter &e, Value lane) const {
   return {runs[0], below(runs[0]), runs[1], below(runs[1])};
 }
 
+/// A whole matrix by all lanes; its lines are rows of A, or columns of B.
+static Value loadCooperative(Emitter &e, StringRef use, Type element, Value memory, Value at, int64_t pitch, bool isAcross) {
+  auto type = mlir::gpu::MMAMatrixType::get({16, 16}, element, use);
+  Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getIndexType(), at);
+  return mlir::gpu::SubgroupMmaLoadMatrixOp::create(e.b, e.loc, type, memory, ValueRange{index}, e.b.getIndexAttr(pitch),
+                                                    isAcross ? e.b.getUnitAttr() : UnitAttr());
+}
+
 /// Four matrices of 8 x 8 by one instruction: every lane says where one of their rows begins.
 static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand) {
   Type i32 = e.b.getI32Type();
@@ -51,7 +67,9 @@ static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand) 
   return parts;
 }
 
-MatrixUnit::Fragment MatrixUnit::loadA(Emitter &e, Value memory, Value lane, Place place) const {
+MatrixUnit::Fragment MatrixUnit::loadA(Emitter &e, Value memory, Value lane, Place place, int64_t pitch) const {
+  if (isOpaque())
+    return {loadCooperative(e, "AOp", operand, memory, place(e.i64(0), e.i64(0)), pitch, /*isAcross=*/false)};
   if (kind == Kind::Mma) // rows 0 to 7, then 8 to 15, of the first half of k, then of the second
     return loadMatrices(e, e.sharedAddress(memory, place(e.rem(lane, e.i64(16)), e.mul(e.divFloor(lane, e.i64(16)), e.i64(8)))),
                         operand);
@@ -61,7 +79,9 @@ MatrixUnit::Fragment MatrixUnit::loadA(Emitter &e, Value memory, Value lane, Pla
   return parts;
 }
 
-SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Value lane, Place place) const {
+SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Value lane, Place place, int64_t pitch) const {
+  if (isOpaque())
+    return {{loadCooperative(e, "BOp", operand, memory, place(e.i64(0), e.i64(0)), pitch, /*isAcross=*/true)}};
   if (kind == Kind::Mma) { // two of them: both halves of k, then of the next eight columns
     Value number = e.divFloor(lane, e.i64(8));
     Value line = e.add(e.mul(e.divFloor(number, e.i64(2)), e.i64(8)), e.rem(lane, e.i64(8)));
@@ -92,9 +112,26 @@ MatrixUnit::Places MatrixUnit::placesOfC(Emitter &e, Value lane) const {
 }
 
 void MatrixUnit::storeC(Emitter &e, Value sums, const Places &places, Value memory, int64_t pitch, Value row, Value column) const {
+  if (isOpaque()) {
+    Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getIndexType(), e.add(e.mul(row, e.i64(pitch)), column));
+    mlir::gpu::SubgroupMmaStoreMatrixOp::create(e.b, e.loc, sums, memory, ValueRange{index}, e.b.getIndexAttr(pitch), UnitAttr());
+    return;
+  }
   for (auto [i, place] : llvm::enumerate(places))
     e.storeShared(memory, e.add(e.mul(e.add(row, place.first), e.i64(pitch)), e.add(column, place.second)),
                   vector::ExtractOp::create(e.b, e.loc, sums, static_cast<int64_t>(i)));
+}
+
+Value MatrixUnit::loadC(Emitter &e, Value memory, int64_t pitch, Value row, Value column) const {
+  assert(isOpaque() && "others know what they hold");
+  return loadCooperative(e, "COp", e.b.getF32Type(), memory, e.add(e.mul(row, e.i64(pitch)), column), pitch, /*isAcross=*/false);
+}
+
+Value MatrixUnit::zeroC(Emitter &e) const {
+  Type f32 = e.b.getF32Type();
+  if (!isOpaque())
+    return e.zeros(VectorType::get(countOfC(), f32));
+  return mlir::gpu::SubgroupMmaConstantMatrixOp::create(e.b, e.loc, mlir::gpu::MMAMatrixType::get({m, n}, f32, "COp"), e.zeros(f32));
 }
 
 /// Bit patterns where instructions take bf16 as such.
@@ -103,6 +140,8 @@ static Value asBits(Emitter &e, Value vector, Type element, int64_t count) {
 }
 
 Value MatrixUnit::multiply(Emitter &e, ArrayRef<Value> a, ArrayRef<Value> b, Value c) const {
+  if (isOpaque())
+    return mlir::gpu::SubgroupMmaComputeOp::create(e.b, e.loc, c.getType(), a[0], b[0], c, UnitAttr(), UnitAttr());
   MLIRContext *context = e.b.getContext();
   Type f32 = e.b.getF32Type(), i32 = e.b.getI32Type(), i16 = e.b.getIntegerType(16);
   bool isBF16 = operand.isBF16();

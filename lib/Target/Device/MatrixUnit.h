@@ -13,8 +13,13 @@ public:
   /// Whether the device has one for operands of this type (a device that is null has none).
   static bool isFor(target::GPUAttr device, mlir::Type operand);
   MatrixUnit(target::GPUAttr device, mlir::Type operand);
+  /// Threads that multiply together.
+  static int64_t lanesOf(target::GPUAttr device);
 
   int64_t m, n, k;
+  /// Whether what a lane holds is the driver's secret: then there are neither runs nor places, a fragment is one value, and
+  /// what is in shared memory has one distance between its lines.
+  bool isOpaque() const { return kind == target::MatrixUnit::Cooperative; }
 
   /// Neighbours along k that a lane holds, of one row of A or one column of B.
   struct Run {
@@ -27,24 +32,30 @@ public:
   /// What a lane holds of one matrix.
   using Fragment = llvm::SmallVector<mlir::Value>;
   /// The fragments of `kLines` rows of A, which is one, or columns of B, from shared memory; `place` gives the offset of an
-  /// element there. Eight neighbours along k from a multiple of 8 on lie together, 16-byte aligned.
+  /// element there. Eight neighbours along k from a multiple of 8 on lie together, 16-byte aligned. `pitch`: from a line to the
+  /// next, where the unit is opaque; else of no account.
   static constexpr int64_t kLines = 16;
   using Place = llvm::function_ref<mlir::Value(mlir::Value line, mlir::Value k)>;
-  Fragment loadA(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
-  llvm::SmallVector<Fragment> loadB(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
+  Fragment loadA(Emitter &e, mlir::Value memory, mlir::Value lane, Place place, int64_t pitch) const;
+  llvm::SmallVector<Fragment> loadB(Emitter &e, mlir::Value memory, mlir::Value lane, Place place, int64_t pitch) const;
   /// Where the elements of C are that a lane holds: row and column.
   using Places = llvm::SmallVector<std::pair<mlir::Value, mlir::Value>>;
   Places placesOfC(Emitter &e, mlir::Value lane) const;
   /// Writes the lane's elements of C to shared memory with rows `pitch` apart, from a row and a column on.
   void storeC(Emitter &e, mlir::Value sums, const Places &places, mlir::Value memory, int64_t pitch, mlir::Value row,
               mlir::Value column) const;
-  /// Elements of C of a lane; they are a vector.
-  int64_t countOfC() const;
+  /// What `storeC` wrote, of an opaque unit.
+  mlir::Value loadC(Emitter &e, mlir::Value memory, int64_t pitch, mlir::Value row, mlir::Value column) const;
+  /// C of zeros.
+  mlir::Value zeroC(Emitter &e) const;
 
   /// The lane's share of A * B + c, from its runs.
   mlir::Value multiply(Emitter &e, llvm::ArrayRef<mlir::Value> a, llvm::ArrayRef<mlir::Value> b, mlir::Value c) const;
 
 private:
+  /// Elements of C of a lane; they are a vector.
+  int64_t countOfC() const;
+
   target::MatrixUnit kind;
   mlir::Type operand;
 };

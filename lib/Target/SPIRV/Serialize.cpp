@@ -197,6 +197,59 @@ struct ConvertBF16Bitcast final : OpConversionPattern<arith::BitcastOp> {
   }
 };
 
+/// Accesses of the memory that a workgroup shares; under Vulkan's model of memory only such are seen by other threads.
+static spv::MemoryAccessAttr shared(OpBuilder &b) {
+  return spv::MemoryAccessAttr::get(b.getContext(), spv::MemoryAccess::NonPrivatePointer);
+}
+
+static spv::CooperativeMatrixLayoutKHR layoutOf(bool isAcross) {
+  return isAcross ? spv::CooperativeMatrixLayoutKHR::ColumnMajor : spv::CooperativeMatrixLayoutKHR::RowMajor;
+}
+
+static Value constant32(OpBuilder &b, Location loc, const llvm::APInt &value) {
+  return spv::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(value.getZExtValue()));
+}
+
+struct ConvertMatrixLoad final : OpConversionPattern<mlir::gpu::SubgroupMmaLoadMatrixOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::SubgroupMmaLoadMatrixOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    Value place = elementOf(b, loc, operands.getSrcMemref(), operands.getIndices());
+    b.replaceOpWithNewOp<spv::KHRCooperativeMatrixLoadOp>(op, getTypeConverter()->convertType(op.getType()), place,
+                                                          layoutOf(op.getTranspose().value_or(false)),
+                                                          constant32(b, loc, op.getLeadDimension()), shared(b), IntegerAttr());
+    return success();
+  }
+};
+
+struct ConvertMatrixStore final : OpConversionPattern<mlir::gpu::SubgroupMmaStoreMatrixOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::SubgroupMmaStoreMatrixOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    Value place = elementOf(b, loc, operands.getDstMemref(), operands.getIndices());
+    b.replaceOpWithNewOp<spv::KHRCooperativeMatrixStoreOp>(op, place, operands.getSrc(), layoutOf(op.getTranspose().value_or(false)),
+                                                           constant32(b, loc, op.getLeadDimension()), shared(b), IntegerAttr());
+    return success();
+  }
+};
+
+struct ConvertMatrixProduct final : OpConversionPattern<mlir::gpu::SubgroupMmaComputeOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::SubgroupMmaComputeOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::KHRCooperativeMatrixMulAddOp>(op, operands.getOpA(), operands.getOpB(), operands.getOpC(),
+                                                            spv::CooperativeMatrixOperandsKHRAttr());
+    return success();
+  }
+};
+
+struct ConvertMatrixConstant final : OpConversionPattern<mlir::gpu::SubgroupMmaConstantMatrixOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(mlir::gpu::SubgroupMmaConstantMatrixOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<spv::CompositeConstructOp>(op, getTypeConverter()->convertType(op.getType()), operands.getValue());
+    return success();
+  }
+};
+
 struct ConvertReturn final : OpConversionPattern<func::ReturnOp> {
   using OpConversionPattern::OpConversionPattern;
   LogicalResult matchAndRewrite(func::ReturnOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
@@ -210,18 +263,69 @@ struct ConvertReturn final : OpConversionPattern<func::ReturnOp> {
 // The module
 //===----------------------------------------------------------------------===//
 
-static spv::TargetEnvAttr targetEnv(MLIRContext *context) {
+/// Cooperative matrices want the newest SPIR-V, and Vulkan's own model of memory; without them old drivers do.
+static spv::TargetEnvAttr targetEnv(MLIRContext *context, bool hasMatrices) {
   using C = spv::Capability;
   using E = spv::Extension;
-  auto triple = spv::VerCapExtAttr::get(
-      spv::Version::V_1_3,
-      {C::Shader, C::Int8, C::Int16, C::Int64, C::Float16, C::Float64, C::PhysicalStorageBufferAddresses,
-       C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformShuffle},
-      {E::SPV_KHR_physical_storage_buffer, E::SPV_KHR_storage_buffer_storage_class, E::SPV_KHR_8bit_storage,
-       E::SPV_KHR_16bit_storage},
-      context);
+  SmallVector<C> capabilities{C::Shader, C::Int8, C::Int16, C::Int64, C::Float16, C::Float64, C::PhysicalStorageBufferAddresses,
+                              C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformShuffle};
+  SmallVector<E> extensions{E::SPV_KHR_physical_storage_buffer, E::SPV_KHR_storage_buffer_storage_class, E::SPV_KHR_8bit_storage,
+                            E::SPV_KHR_16bit_storage};
+  if (hasMatrices) {
+    capabilities.append({C::CooperativeMatrixKHR, C::VulkanMemoryModel});
+    extensions.append({E::SPV_KHR_cooperative_matrix, E::SPV_KHR_vulkan_memory_model});
+  }
+  auto triple = spv::VerCapExtAttr::get(hasMatrices ? spv::Version::V_1_6 : spv::Version::V_1_3, capabilities, extensions, context);
   return spv::TargetEnvAttr::get(triple, spv::getDefaultResourceLimits(context), spv::ClientAPI::Vulkan,
                                  spv::Vendor::Unknown, spv::DeviceType::Unknown, spv::TargetEnvAttr::kUnknownDeviceID);
+}
+
+static bool hasMatrices(func::FuncOp kernel) {
+  return kernel.walk([](mlir::gpu::SubgroupMmaComputeOp) { return WalkResult::interrupt(); }).wasInterrupted();
+}
+
+/// Elements of 8 and 16 bits in buffers are features of their own, which upstream looks for in other kinds of pointers; and
+/// subgroups are one where nothing but their numbers is used.
+static void addCapabilities(spv::ModuleOp module) {
+  bool has8 = false, has16 = false, hasSubgroups = false;
+  for (auto variable : module.getOps<spv::GlobalVariableOp>())
+    if (auto builtin = variable->getAttrOfType<StringAttr>(spv::SPIRVDialect::getAttributeName(spv::Decoration::BuiltIn)))
+      hasSubgroups |= builtin.getValue().starts_with("Subgroup");
+  module.walk([&](spv::ConvertUToPtrOp op) {
+    unsigned bits = cast<spv::PointerType>(op.getType()).getPointeeType().getIntOrFloatBitWidth();
+    has8 |= bits == 8, has16 |= bits == 16;
+  });
+  spv::VerCapExtAttr triple = *module.getVceTriple();
+  SmallVector<spv::Capability> capabilities(triple.getCapabilities());
+  SmallVector<spv::Extension> extensions(triple.getExtensions());
+  auto add = [](auto &list, auto value) {
+    if (!llvm::is_contained(list, value))
+      list.push_back(value);
+  };
+  if (has8)
+    add(capabilities, spv::Capability::StorageBuffer8BitAccess), add(extensions, spv::Extension::SPV_KHR_8bit_storage);
+  if (has16)
+    add(capabilities, spv::Capability::StorageBuffer16BitAccess), add(extensions, spv::Extension::SPV_KHR_16bit_storage);
+  if (hasSubgroups)
+    add(capabilities, spv::Capability::GroupNonUniform);
+  spv::Version version = hasSubgroups ? std::max(triple.getVersion(), spv::Version::V_1_3) : triple.getVersion();
+  module.setVceTripleAttr(spv::VerCapExtAttr::get(version, capabilities, extensions, module.getContext()));
+}
+
+/// What Vulkan's model of memory wants said.
+static void useVulkanMemoryModel(Operation *entry) {
+  auto isShared = [](Value pointer) {
+    return cast<spv::PointerType>(pointer.getType()).getStorageClass() == spv::StorageClass::Workgroup;
+  };
+  OpBuilder b(entry->getContext());
+  entry->walk([&](Operation *op) {
+    if (auto load = dyn_cast<spv::LoadOp>(op); load && isShared(load.getPtr()))
+      load.setMemoryAccessAttr(shared(b));
+    else if (auto store = dyn_cast<spv::StoreOp>(op); store && isShared(store.getPtr()))
+      store.setMemoryAccessAttr(shared(b));
+    else if (auto atomic = dyn_cast<spv::AtomicUMinOp>(op)) // that of the device is a feature more
+      atomic.setMemoryScope(spv::Scope::QueueFamily);
+  });
 }
 
 static spv::GlobalVariableOp makeBuiltin(OpBuilder &b, Location loc, StringRef name, spv::BuiltIn which, Type type) {
@@ -231,7 +335,7 @@ static spv::GlobalVariableOp makeBuiltin(OpBuilder &b, Location loc, StringRef n
 static constexpr StringLiteral kSubgroupSize = "subgroup_size", kSubgroupId = "subgroup_id", kLaneId = "lane_id";
 
 /// The entry point with the function's body inside; its arguments become what the launch passes.
-static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp module, const TypeConverter &converter) {
+static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp module, const TypeConverter &converter, bool isNew) {
   Location loc = kernel.getLoc();
   MLIRContext *context = b.getContext();
   Type i32 = b.getI32Type(), i64 = b.getI64Type(), pointer = LLVM::LLVMPointerType::get(context);
@@ -242,7 +346,7 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
                         threadId = makeBuiltin(b, loc, "thread_id", spv::BuiltIn::LocalInvocationId, i32x3);
   SmallVector<spv::GlobalVariableOp> builtins{groupId, groupCount, threadId};
   bool hasSubgroups = false;
-  kernel.walk([&](mlir::gpu::SubgroupSizeOp) { hasSubgroups = true; });
+  kernel.walk([&](Operation *op) { hasSubgroups |= isa<mlir::gpu::SubgroupSizeOp, mlir::gpu::SubgroupIdOp, mlir::gpu::LaneIdOp>(op); });
   if (hasSubgroups) {
     builtins.push_back(makeBuiltin(b, loc, kSubgroupSize, spv::BuiltIn::SubgroupSize, i32));
     builtins.push_back(makeBuiltin(b, loc, kSubgroupId, spv::BuiltIn::SubgroupId, i32));
@@ -274,8 +378,9 @@ static spv::FuncOp makeEntry(OpBuilder &b, func::FuncOp kernel, spv::ModuleOp mo
   spv::ReturnOp::create(b, loc);
   b.setInsertionPointToEnd(module.getBody());
   SmallVector<Attribute> interface;
-  for (spv::GlobalVariableOp variable : builtins)
-    interface.push_back(FlatSymbolRefAttr::get(variable));
+  for (auto variable : module.getOps<spv::GlobalVariableOp>()) // from SPIR-V 1.4 on all of them
+    if (isNew || llvm::is_contained(builtins, variable))
+      interface.push_back(FlatSymbolRefAttr::get(variable));
   spv::EntryPointOp::create(b, loc, spv::ExecutionModel::GLCompute, entry, interface);
   int32_t threads = kernel->getAttrOfType<IntegerAttr>(tenon::device::kThreadsAttr).getInt();
   spv::ExecutionModeOp::create(b, loc, entry, spv::ExecutionMode::LocalSize, {threads, 1, 1});
@@ -294,6 +399,13 @@ static void keepInitialValues(func::FuncOp kernel) {
         continue;
       if (!runs)
         runs = arith::CmpIOp::create(b, loop.getLoc(), arith::CmpIPredicate::slt, loop.getLowerBound(), loop.getUpperBound());
+      if (isa<mlir::gpu::MMAMatrixType>(result.getType())) { // those are not selected
+        auto chosen = scf::IfOp::create(
+            b, loop.getLoc(), runs, [&, value = result](OpBuilder &inner, Location loc) { scf::YieldOp::create(inner, loc, ValueRange(value)); },
+            [&, value = init](OpBuilder &inner, Location loc) { scf::YieldOp::create(inner, loc, value); });
+        result.replaceAllUsesExcept(chosen.getResult(0), chosen.thenYield());
+        continue;
+      }
       auto chosen = arith::SelectOp::create(b, loop.getLoc(), runs, result, init);
       result.replaceAllUsesExcept(chosen, chosen);
     }
@@ -304,7 +416,8 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   MLIRContext *context = kernel.getContext();
   context->loadDialect<spv::SPIRVDialect>();
   Location loc = kernel.getLoc();
-  spv::TargetEnvAttr env = targetEnv(context);
+  bool isNew = hasMatrices(kernel);
+  spv::TargetEnvAttr env = targetEnv(context, isNew);
   SPIRVConversionOptions options;
   options.use64bitIndex = true;
   SPIRVTypeConverter converter(env, options);
@@ -313,18 +426,24 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   converter.addConversion([](MemRefType type) -> Type {
     return spv::PointerType::get(spv::ArrayType::get(type.getElementType(), type.getDimSize(0)), spv::StorageClass::Workgroup);
   });
+  converter.addConversion([](mlir::gpu::MMAMatrixType type) -> Type {
+    using Use = spv::CooperativeMatrixUseKHR;
+    Use use = type.getOperand() == "AOp" ? Use::MatrixA : type.getOperand() == "BOp" ? Use::MatrixB : Use::MatrixAcc;
+    return spv::CooperativeMatrixType::get(type.getElementType(), type.getShape()[0], type.getShape()[1], spv::Scope::Subgroup, use);
+  });
   OpBuilder b(context);
   keepInitialValues(kernel);
   OwningOpRef<ModuleOp> holder = ModuleOp::create(loc);
   b.setInsertionPointToEnd(holder->getBody());
-  auto module = spv::ModuleOp::create(b, loc, spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::GLSL450);
+  auto module = spv::ModuleOp::create(b, loc, spv::AddressingModel::PhysicalStorageBuffer64,
+                                      isNew ? spv::MemoryModel::Vulkan : spv::MemoryModel::GLSL450);
   module->setAttr(spv::getTargetEnvAttrName(), env);
-  spv::FuncOp entry = makeEntry(b, kernel, module, converter);
+  spv::FuncOp entry = makeEntry(b, kernel, module, converter, isNew);
 
   RewritePatternSet patterns(context);
   patterns.add<ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
                ConvertSharedStore, ConvertNanCheck, ConvertBF16Constant, ConvertBF16Bitcast, ConvertReturn>(converter, context);
-  patterns.add<ConvertShuffle>(converter, context);
+  patterns.add<ConvertShuffle, ConvertMatrixLoad, ConvertMatrixStore, ConvertMatrixProduct, ConvertMatrixConstant>(converter, context);
   patterns.add<ConvertBuiltin<mlir::gpu::SubgroupSizeOp>>(converter, context, kSubgroupSize);
   patterns.add<ConvertBuiltin<mlir::gpu::SubgroupIdOp>>(converter, context, kSubgroupId);
   patterns.add<ConvertBuiltin<mlir::gpu::LaneIdOp>>(converter, context, kLaneId);
@@ -342,6 +461,8 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
     if (isa<spv::FAddOp, spv::FSubOp, spv::FMulOp, spv::FDivOp, spv::FNegateOp, spv::GLFmaOp>(op))
       op->setAttr("no_contraction", UnitAttr::get(context));
   });
+  if (isNew)
+    useVulkanMemoryModel(entry);
   PassManager pm(context);
   pm.addPass(createReconcileUnrealizedCastsPass());
   OpPassManager &inside = pm.nest<spv::ModuleOp>();
@@ -350,6 +471,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   inside.addPass(spv::createSPIRVUpdateVCEPass());
   if (failed(pm.run(*holder)))
     return failure();
+  addCapabilities(module);
   return std::move(holder);
 }
 

@@ -109,8 +109,10 @@ template <const StreamDriver &(*theDriver)()> constexpr DeviceKind streamKind(co
   using S = StreamFunctions;
   return {name,
           /*takesSlots=*/true,
-          [](const char *arch, uint32_t index, TextBuffer *why) { return S::isHere(theDriver(), arch, index, why); },
-          [](uint32_t index, void **device, tn_error_t *error) { return S::open(theDriver(), index, device, error); },
+          [](const VariantCode &code, uint32_t index, TextBuffer *why) { return S::isHere(theDriver(), code.arch, index, why); },
+          [](const VariantCode &, uint32_t index, void **device, tn_error_t *error) {
+            return S::open(theDriver(), index, device, error);
+          },
           S::close, S::allocate, S::release, S::load, S::unload, S::find, S::forget, S::openQueue, S::closeQueue, S::launch,
           S::copy, S::finish, S::record, S::endRecord, S::replay, S::dropRecord};
 }

@@ -1,51 +1,46 @@
 // Vulkan 1.2: memory is reached by address, so that kernels take their arguments from memory as they do on the CPU.
 // The loader is opened when a program wants it.
-#define VK_NO_PROTOTYPES
+#include "loader.h"
+
+#include "../../src/program.h"
 #include "../device.h"
+#include "cache.h"
 
-#include <vulkan/vulkan.h>
-
-#include <atomic>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <new>
 
 namespace tenon::rt {
 
-#define TN_VK_GLOBAL(X) X(CreateInstance) X(EnumerateInstanceVersion)
-#define TN_VK_INSTANCE(X)                                                                                              \
-  X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties) X(GetPhysicalDeviceProperties2)       \
-  X(GetPhysicalDeviceFeatures2)                                                                                       \
-  X(GetPhysicalDeviceMemoryProperties) X(GetPhysicalDeviceQueueFamilyProperties) X(CreateDevice) X(GetDeviceProcAddr)
+using namespace vulkan;
+
 #define TN_VK_DEVICE(X)                                                                                                \
   X(DestroyDevice) X(GetDeviceQueue) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements) X(AllocateMemory) \
   X(FreeMemory) X(BindBufferMemory) X(MapMemory) X(GetBufferDeviceAddress) X(CreateShaderModule)                       \
   X(DestroyShaderModule) X(CreatePipelineLayout) X(DestroyPipelineLayout) X(CreateComputePipelines)                    \
   X(DestroyPipeline) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers) X(BeginCommandBuffer)        \
   X(EndCommandBuffer) X(ResetCommandBuffer) X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch)                      \
-  X(CmdPipelineBarrier) X(CmdCopyBuffer) X(QueueSubmit) X(CreateFence) X(DestroyFence) X(WaitForFences) X(ResetFences)
-
-#define TN_VK_MEMBER(NAME) PFN_vk##NAME NAME;
+  X(CmdPipelineBarrier) X(CmdCopyBuffer) X(QueueSubmit) X(CreateFence) X(DestroyFence) X(WaitForFences) X(ResetFences) \
+  X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData)
 
 namespace {
-struct Loader {
-  void *library;
-  PFN_vkGetInstanceProcAddr getInstanceProcAddr;
-  TN_VK_GLOBAL(TN_VK_MEMBER)
-  TN_VK_INSTANCE(TN_VK_MEMBER)
-  VkInstance instance;
-};
-
-struct VulkanDevice : Loader {
+struct VulkanDevice {
   TN_VK_DEVICE(TN_VK_MEMBER)
-  VkPhysicalDevice physical;
-  VkPhysicalDeviceProperties properties;
+  Physical physical;
   VkPhysicalDeviceMemoryProperties memory;
   VkDevice device;
   VkQueue queue;
-  uint32_t family;
   VkPipelineLayout layout;
-  std::atomic<uint32_t> lock; ///< a VkQueue is one thread's at a time
+  VkPipelineCache cache;
+  char *cacheFolder;             ///< null: the cache is the process's only
+  std::atomic<uint32_t> unsaved; ///< pipelines that are not in what was kept of the cache
+  std::atomic<uint32_t> lock;    ///< a VkQueue is one thread's at a time
+
+  const char *name() const { return physical.properties.deviceName; }
+};
+
+struct VulkanModule {
+  VkShaderModule shader;
+  bool hasMatrices;
 };
 
 struct VulkanQueue {
@@ -62,203 +57,114 @@ struct PushConstants {
 };
 } // namespace
 
-static const char *nameOf(VkResult result) {
-  switch (result) {
-  case VK_ERROR_OUT_OF_HOST_MEMORY: return "VK_ERROR_OUT_OF_HOST_MEMORY";
-  case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "VK_ERROR_OUT_OF_DEVICE_MEMORY";
-  case VK_ERROR_INITIALIZATION_FAILED: return "VK_ERROR_INITIALIZATION_FAILED";
-  case VK_ERROR_DEVICE_LOST: return "VK_ERROR_DEVICE_LOST";
-  case VK_ERROR_FEATURE_NOT_PRESENT: return "VK_ERROR_FEATURE_NOT_PRESENT";
-  case VK_ERROR_INCOMPATIBLE_DRIVER: return "VK_ERROR_INCOMPATIBLE_DRIVER";
-  case VK_ERROR_TOO_MANY_OBJECTS: return "VK_ERROR_TOO_MANY_OBJECTS";
-  case VK_ERROR_INVALID_SHADER_NV: return "VK_ERROR_INVALID_SHADER_NV";
-  default: return "an unknown error";
-  }
-}
-
-static tn_status_t check(VkResult result, const char *what, tn_error_t *error) {
-  if (result == VK_SUCCESS)
-    return TN_OK;
-  bool isMemory = result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
-  return TN_FAIL(error, isMemory ? TN_NO_MEMORY : TN_INTERNAL, "Vulkan cannot %s: %s (%d)", what, nameOf(result),
-                 static_cast<int>(result));
-}
-
-//===----------------------------------------------------------------------===//
-// The loader
-//===----------------------------------------------------------------------===//
-
-static void closeLoader(Loader &l) {
-  if (l.instance)
-    l.DestroyInstance(l.instance, nullptr);
-  if (l.library)
-    dlclose(l.library);
-  l.instance = nullptr;
-  l.library = nullptr;
-}
-
-static bool openLoader(Loader &l, TextBuffer *why) {
-  l.library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!l.library) {
-    if (why)
-      why->add("Vulkan (libvulkan.so.1 is not installed)");
-    return false;
-  }
-  l.getInstanceProcAddr = reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(l.library, "vkGetInstanceProcAddr"));
-#define TN_VK_LOAD(NAME)                                                                                               \
-  l.NAME = l.getInstanceProcAddr ? reinterpret_cast<PFN_vk##NAME>(l.getInstanceProcAddr(l.instance, "vk" #NAME)) : nullptr; \
-  good &= l.NAME != nullptr;
-  bool good = true;
-  TN_VK_GLOBAL(TN_VK_LOAD)
-  uint32_t version = 0;
-  if (good && l.EnumerateInstanceVersion(&version) == VK_SUCCESS && version >= VK_API_VERSION_1_2) {
-    VkApplicationInfo application = {};
-    application.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO;
-    application.pEngineName = "tenon";
-    application.apiVersion = VK_API_VERSION_1_2;
-    VkInstanceCreateInfo info = {};
-    info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
-    info.pApplicationInfo = &application;
-    if (l.CreateInstance(&info, nullptr, &l.instance) == VK_SUCCESS) {
-      TN_VK_INSTANCE(TN_VK_LOAD)
-      if (good)
-        return true;
-    }
-  }
-  if (why)
-    why->add("Vulkan 1.2 (its loader or drivers are older, or there is none)");
-  closeLoader(l);
-  return false;
-}
-
-/// Features that every kernel needs, and all that some need and the device has.
-struct Features {
-  VkPhysicalDeviceFeatures2 base;
-  VkPhysicalDeviceVulkan11Features v11;
-  VkPhysicalDeviceVulkan12Features v12;
-
-  Features() {
-    memset(static_cast<void *>(this), 0, sizeof(*this));
-    base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
-    v11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES;
-    v12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
-    base.pNext = &v11;
-    v11.pNext = &v12;
-  }
-  bool suffice() const { return v12.bufferDeviceAddress && base.features.shaderInt64; }
-  /// Of those that `have` lists, the ones that kernels may use.
-  void take(const Features &have) {
-    v12.bufferDeviceAddress = have.v12.bufferDeviceAddress;
-    v12.shaderInt8 = have.v12.shaderInt8;
-    v12.shaderFloat16 = have.v12.shaderFloat16;
-    v12.storageBuffer8BitAccess = have.v12.storageBuffer8BitAccess;
-    v11.storageBuffer16BitAccess = have.v11.storageBuffer16BitAccess;
-    base.features.shaderInt64 = have.base.features.shaderInt64;
-    base.features.shaderInt16 = have.base.features.shaderInt16;
-    base.features.shaderFloat64 = have.base.features.shaderFloat64;
-  }
-};
-
-static uint32_t findFamily(Loader &l, VkPhysicalDevice device) {
-  VkQueueFamilyProperties families[16];
-  uint32_t count = 16;
-  l.GetPhysicalDeviceQueueFamilyProperties(device, &count, families);
-  for (uint32_t i = 0; i < count; ++i)
-    if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)
-      return i;
-  return UINT32_MAX;
-}
-
-/// Whether lanes of a subgroup can look at each other's values.
-static bool hasShuffles(Loader &l, VkPhysicalDevice device) {
-  VkPhysicalDeviceSubgroupProperties subgroups = {};
-  subgroups.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
-  VkPhysicalDeviceProperties2 all = {};
-  all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
-  all.pNext = &subgroups;
-  l.GetPhysicalDeviceProperties2(device, &all);
-  return (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroups.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT);
-}
-
-/// The `index`-th device that can run kernels.
-static VkPhysicalDevice findDevice(Loader &l, uint32_t index) {
-  VkPhysicalDevice devices[16];
-  uint32_t count = 16;
-  VkResult result = l.EnumeratePhysicalDevices(l.instance, &count, devices);
-  for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; ++i) {
-    VkPhysicalDeviceProperties properties;
-    l.GetPhysicalDeviceProperties(devices[i], &properties);
-    if (properties.apiVersion < VK_API_VERSION_1_2)
-      continue;
-    Features have;
-    l.GetPhysicalDeviceFeatures2(devices[i], &have.base);
-    if (have.suffice() && hasShuffles(l, devices[i]) && findFamily(l, devices[i]) != UINT32_MAX && index-- == 0)
-      return devices[i];
-  }
-  return VK_NULL_HANDLE;
-}
-
-static bool isHere(const char *, uint32_t, TextBuffer *why) {
-  Loader l = {};
-  if (!openLoader(l, why))
-    return false;
-  bool found = findDevice(l, 0) != VK_NULL_HANDLE;
-  if (!found && why)
-    why->add("a Vulkan device with 64-bit integers, addresses of buffers and shuffles in subgroups");
-  closeLoader(l);
-  return found;
-}
-
 //===----------------------------------------------------------------------===//
 // Devices
 //===----------------------------------------------------------------------===//
 
+/// What all modules of a variant ask for; false when one is damaged.
+static bool needsOf(const VariantCode &code, Needs &needs) {
+  if (!code.table)
+    return true;
+  for (const file::DeviceModule *module : *code.table->modules())
+    for (const file::DeviceCode *form : *module->codes())
+      if (form->offset() > code.bytes || form->bytes() > code.bytes - form->offset() || form->offset() % 4 ||
+          !addNeeds(reinterpret_cast<const uint32_t *>(code.code + form->offset()), form->bytes() / 4, needs))
+        return false;
+  return true;
+}
+
+static bool isHere(const VariantCode &code, uint32_t index, TextBuffer *why) {
+  const Loader *l = findLoader(why);
+  Physical physical;
+  Needs needs;
+  if (!l || !findPhysical(*l, index, physical, why))
+    return false;
+  if (!needsOf(code, needs) || !listMissing(needs, physical.has, nullptr))
+    return true; // a damaged one is refused when it is opened
+  if (why) {
+    listMissing(needs, physical.has, why);
+    why->add(" on Vulkan device '%s'", physical.properties.deviceName);
+  }
+  return false;
+}
+
+static void keepCache(VulkanDevice &d) {
+  if (!d.cache || !d.unsaved.exchange(0))
+    return;
+  size_t bytes = 0;
+  if (d.GetPipelineCacheData(d.device, d.cache, &bytes, nullptr) != VK_SUCCESS || bytes == 0)
+    return;
+  void *data = malloc(bytes);
+  if (data && d.GetPipelineCacheData(d.device, d.cache, &bytes, data) == VK_SUCCESS)
+    remember(d.physical.properties, d.cacheFolder, data, bytes);
+  free(data);
+}
+
+/// Without a cache all works, if slower.
+static void openCache(VulkanDevice &d, const char *folder) {
+  d.cacheFolder = folder && *folder ? strdup(folder) : nullptr;
+  size_t bytes = 0;
+  void *data = recall(d.physical.properties, d.cacheFolder, bytes);
+  VkPipelineCacheCreateInfo info = {};
+  info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO;
+  info.initialDataSize = data ? bytes : 0;
+  info.pInitialData = data;
+  if (d.CreatePipelineCache(d.device, &info, nullptr, &d.cache) != VK_SUCCESS)
+    d.cache = VK_NULL_HANDLE;
+  free(data);
+}
+
 static void closeDevice(void *handle) {
   auto *d = static_cast<VulkanDevice *>(handle);
-  if (d->device) {
+  if (d->device && d->DestroyDevice) {
+    keepCache(*d);
+    if (d->cache)
+      d->DestroyPipelineCache(d->device, d->cache, nullptr);
     if (d->layout)
       d->DestroyPipelineLayout(d->device, d->layout, nullptr);
     d->DestroyDevice(d->device, nullptr);
   }
-  closeLoader(*d);
+  free(d->cacheFolder);
   free(d);
 }
 
-static tn_status_t startDevice(VulkanDevice &d, uint32_t index, tn_error_t *error) {
-  char buffer[200];
+static tn_status_t startDevice(VulkanDevice &d, const VariantCode &code, uint32_t index, tn_error_t *error) {
+  char buffer[400];
   TextBuffer why(buffer, sizeof(buffer));
-  if (!openLoader(d, &why))
+  const Loader *l = findLoader(&why);
+  if (!l || !findPhysical(*l, index, d.physical, &why))
     return TN_FAIL(error, TN_BAD_CPU, "program needs %s", buffer);
-  d.physical = findDevice(d, index);
-  if (!d.physical)
-    return TN_FAIL(error, TN_BAD_ARGUMENT, "there is no Vulkan device number %u that can run kernels", index);
-  d.GetPhysicalDeviceProperties(d.physical, &d.properties);
-  d.GetPhysicalDeviceMemoryProperties(d.physical, &d.memory);
-  d.family = findFamily(d, d.physical);
-  Features have, wanted;
-  d.GetPhysicalDeviceFeatures2(d.physical, &have.base);
-  wanted.take(have);
+  Needs needs;
+  if (!needsOf(code, needs))
+    return TN_FAIL(error, TN_BAD_FILE, "a module of device kernels is no SPIR-V");
+  if (listMissing(needs, d.physical.has, &why))
+    return TN_FAIL(error, TN_BAD_CPU, "Vulkan device '%s' lacks %s", d.name(), buffer);
+  l->GetPhysicalDeviceMemoryProperties(d.physical.handle, &d.memory);
+  DeviceRequest request(needs.features);
   float priority = 1;
   VkDeviceQueueCreateInfo queue = {};
   queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
-  queue.queueFamilyIndex = d.family;
+  queue.queueFamilyIndex = d.physical.family;
   queue.queueCount = 1;
   queue.pQueuePriorities = &priority;
   VkDeviceCreateInfo info = {};
   info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
-  info.pNext = &wanted.base;
+  info.pNext = &request.base;
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
-  if (tn_status_t status = check(d.CreateDevice(d.physical, &info, nullptr, &d.device), "open a device", error))
+  info.enabledExtensionCount = request.extensionCount;
+  info.ppEnabledExtensionNames = request.extensions;
+  if (tn_status_t status = check(l->CreateDevice(d.physical.handle, &info, nullptr, &d.device), "open a device", error))
     return status;
   bool good = true;
 #define TN_VK_LOAD_DEVICE(NAME)                                                                                        \
-  d.NAME = reinterpret_cast<PFN_vk##NAME>(d.GetDeviceProcAddr(d.device, "vk" #NAME));                                  \
+  d.NAME = reinterpret_cast<PFN_vk##NAME>(l->GetDeviceProcAddr(d.device, "vk" #NAME));                                 \
   good &= d.NAME != nullptr;
   TN_VK_DEVICE(TN_VK_LOAD_DEVICE)
   if (!good)
     return TN_FAIL(error, TN_INTERNAL, "Vulkan's driver lacks functions of version 1.2");
-  d.GetDeviceQueue(d.device, d.family, 0, &d.queue);
+  d.GetDeviceQueue(d.device, d.physical.family, 0, &d.queue);
+  openCache(d, code.cache);
   VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(PushConstants)};
   VkPipelineLayoutCreateInfo layout = {};
   layout.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO;
@@ -267,20 +173,23 @@ static tn_status_t startDevice(VulkanDevice &d, uint32_t index, tn_error_t *erro
   return check(d.CreatePipelineLayout(d.device, &layout, nullptr, &d.layout), "make a layout", error);
 }
 
-static tn_status_t openDevice(uint32_t index, void **device, tn_error_t *error) {
+static tn_status_t openDevice(const VariantCode &code, uint32_t index, void **device, tn_error_t *error) {
   void *memory = calloc(1, sizeof(VulkanDevice));
   if (!memory)
     return TN_FAIL(error, TN_NO_MEMORY, "no memory for a Vulkan device's tables");
   auto *d = new (memory) VulkanDevice();
-  tn_status_t status = startDevice(*d, index, error);
+  tn_status_t status = startDevice(*d, code, index, error);
   if (status) {
-    // Functions that were not loaded are not called: `device` is set before they are needed.
     closeDevice(d);
     return status;
   }
   *device = d;
   return TN_OK;
 }
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
 
 /// Memory that both reach when there is such, unless a test asks for memory that the CPU does not reach.
 static uint32_t chooseMemory(const VulkanDevice &d, uint32_t allowed, bool onHost) {
@@ -304,6 +213,10 @@ static void releaseMemory(void *handle, DeviceMemory *memory) {
 }
 
 static tn_status_t fillMemory(VulkanDevice &d, uint64_t bytes, bool onHost, DeviceMemory &memory, tn_error_t *error) {
+  const auto wanted = static_cast<unsigned long long>(bytes);
+  if (bytes > d.physical.largestAllocation)
+    return TN_FAIL(error, TN_NO_MEMORY, "Vulkan device '%s' has no %llu bytes of memory in one piece: its limit is %llu "
+                   "(maxMemoryAllocationSize)", d.name(), wanted, static_cast<unsigned long long>(d.physical.largestAllocation));
   VkBufferCreateInfo info = {};
   info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
   info.size = bytes;
@@ -311,7 +224,7 @@ static tn_status_t fillMemory(VulkanDevice &d, uint64_t bytes, bool onHost, Devi
                VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
   VkBuffer buffer;
   if (VkResult result = d.CreateBuffer(d.device, &info, nullptr, &buffer))
-    return check(result, "make a buffer", error);
+    return TN_FAIL(error, TN_NO_MEMORY, "Vulkan device '%s' makes no buffer of %llu bytes: %s", d.name(), wanted, nameOf(result));
   memory.handle[0] = buffer;
   VkMemoryRequirements needs;
   d.GetBufferMemoryRequirements(d.device, buffer, &needs);
@@ -326,9 +239,13 @@ static tn_status_t fillMemory(VulkanDevice &d, uint64_t bytes, bool onHost, Devi
   VkDeviceMemory block;
   VkResult result = allocate.memoryTypeIndex == UINT32_MAX ? VK_ERROR_OUT_OF_DEVICE_MEMORY
                                                            : d.AllocateMemory(d.device, &allocate, nullptr, &block);
-  if (result)
-    return TN_FAIL(error, TN_NO_MEMORY, "Vulkan device '%s' has no %llu bytes of memory: %s", d.properties.deviceName,
-                   static_cast<unsigned long long>(bytes), nameOf(result));
+  if (result) {
+    VkDeviceSize largest = 0;
+    for (uint32_t i = 0; i < d.memory.memoryHeapCount; ++i)
+      largest = d.memory.memoryHeaps[i].size > largest ? d.memory.memoryHeaps[i].size : largest;
+    return TN_FAIL(error, TN_NO_MEMORY, "Vulkan device '%s' has no %llu bytes of memory: %s (its largest heap has %llu)",
+                   d.name(), wanted, nameOf(result), static_cast<unsigned long long>(largest));
+  }
   memory.handle[1] = block;
   if (VkResult bound = d.BindBufferMemory(d.device, buffer, block, 0))
     return check(bound, "bind memory", error);
@@ -353,42 +270,63 @@ static tn_status_t allocateMemory(void *handle, uint64_t bytes, bool onHost, Dev
   return status;
 }
 
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
 static tn_status_t loadModule(void *handle, file::DeviceFormat format, const uint8_t *code, uint64_t bytes, void **loaded,
                               tn_error_t *error) {
   auto &d = *static_cast<VulkanDevice *>(handle);
-  if (format != file::DeviceFormat::SPIRV)
+  Needs needs;
+  if (format != file::DeviceFormat::SPIRV || !addNeeds(reinterpret_cast<const uint32_t *>(code), bytes / 4, needs))
     return TN_FAIL(error, TN_BAD_CPU, "Vulkan takes SPIR-V only");
+  auto *module = static_cast<VulkanModule *>(calloc(1, sizeof(VulkanModule)));
+  if (!module)
+    return TN_FAIL(error, TN_NO_MEMORY, "no memory for a Vulkan module");
+  module->hasMatrices = needs.features.has(Feature::Matrices);
   VkShaderModuleCreateInfo info = {};
   info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   info.codeSize = bytes;
   info.pCode = reinterpret_cast<const uint32_t *>(code);
-  VkShaderModule module;
-  if (VkResult result = d.CreateShaderModule(d.device, &info, nullptr, &module))
+  if (VkResult result = d.CreateShaderModule(d.device, &info, nullptr, &module->shader)) {
+    free(module);
     return check(result, "load a kernel", error);
+  }
   *loaded = module;
   return TN_OK;
 }
 
-static void unloadModule(void *handle, void *module) {
+static void unloadModule(void *handle, void *loaded) {
   auto &d = *static_cast<VulkanDevice *>(handle);
-  d.DestroyShaderModule(d.device, reinterpret_cast<VkShaderModule>(module), nullptr);
+  auto *module = static_cast<VulkanModule *>(loaded);
+  d.DestroyShaderModule(d.device, module->shader, nullptr);
+  free(module);
 }
 
-static tn_status_t findKernel(void *handle, void *module, const file::DeviceKernel &which, void **kernel, tn_error_t *error) {
+static tn_status_t findKernel(void *handle, void *loaded, const file::DeviceKernel &which, void **kernel, tn_error_t *error) {
   auto &d = *static_cast<VulkanDevice *>(handle);
+  const auto &module = *static_cast<const VulkanModule *>(loaded);
   VkComputePipelineCreateInfo pipeline = {};
   pipeline.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
   pipeline.layout = d.layout;
   pipeline.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
   pipeline.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
-  pipeline.stage.module = reinterpret_cast<VkShaderModule>(module);
+  pipeline.stage.module = module.shader;
   const char *name = which.name()->c_str();
   pipeline.stage.pName = name;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {};
+  subgroup.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO;
+  subgroup.requiredSubgroupSize = kMatrixSubgroup;
+  if (module.hasMatrices) {
+    pipeline.stage.pNext = &subgroup;
+    pipeline.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+  }
   VkPipeline made;
-  VkResult result = d.CreateComputePipelines(d.device, VK_NULL_HANDLE, 1, &pipeline, nullptr, &made);
+  VkResult result = d.CreateComputePipelines(d.device, d.cache, 1, &pipeline, nullptr, &made);
   if (result)
-    return TN_FAIL(error, TN_INTERNAL, "Vulkan cannot compile kernel '%s': %s (%d)", name, nameOf(result),
-                   static_cast<int>(result));
+    return TN_FAIL(error, result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY ? TN_NO_MEMORY : TN_INTERNAL,
+                   "Vulkan cannot compile kernel '%s': %s (%d)", name, nameOf(result), static_cast<int>(result));
+  d.unsaved.store(1);
   *kernel = made;
   return TN_OK;
 }
@@ -418,10 +356,11 @@ static tn_status_t openQueue(void *handle, void **queue, tn_error_t *error) {
   if (!q)
     return TN_FAIL(error, TN_NO_MEMORY, "no memory for a Vulkan queue");
   q->device = &d;
+  keepCache(d); // before a session opens its queue, all kernels are there
   VkCommandPoolCreateInfo pool = {};
   pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
   pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
-  pool.queueFamilyIndex = d.family;
+  pool.queueFamilyIndex = d.physical.family;
   VkFenceCreateInfo fence = {};
   fence.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO;
   VkCommandBufferAllocateInfo commands = {};
@@ -469,11 +408,11 @@ static tn_status_t launchKernel(void *handle, void *kernel, const Launch &launch
   if (tn_status_t status = startCommand(q, error))
     return status;
   // In two dimensions when one does not hold them; groups beyond the last one do nothing.
-  uint64_t most = d.properties.limits.maxComputeWorkGroupCount[0], count = static_cast<uint64_t>(launch.groups);
+  uint64_t most = d.physical.properties.limits.maxComputeWorkGroupCount[0], count = static_cast<uint64_t>(launch.groups);
   uint64_t across = count < most ? count : most, down = (count + across - 1) / across;
-  if (down > d.properties.limits.maxComputeWorkGroupCount[1])
+  if (down > d.physical.properties.limits.maxComputeWorkGroupCount[1])
     return TN_FAIL(error, TN_TOO_LARGE, "%llu workgroups are more than the device '%s' runs at once",
-                   static_cast<unsigned long long>(count), d.properties.deviceName);
+                   static_cast<unsigned long long>(count), d.name());
   PushConstants constants = {launch.address, count, launch.report};
   d.CmdBindPipeline(q.commands, VK_PIPELINE_BIND_POINT_COMPUTE, reinterpret_cast<VkPipeline>(kernel));
   d.CmdPushConstants(q.commands, d.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(constants), &constants);
@@ -510,10 +449,10 @@ static tn_status_t finishQueue(void *handle, tn_error_t *error) {
     submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
     submit.commandBufferCount = 1;
     submit.pCommandBuffers = &q.commands;
-    while (d.lock.exchange(1, std::memory_order_acquire)) {
+    {
+      SpinLock held(d.lock);
+      result = d.QueueSubmit(d.queue, 1, &submit, q.fence);
     }
-    result = d.QueueSubmit(d.queue, 1, &submit, q.fence);
-    d.lock.store(0, std::memory_order_release);
     if (!result)
       result = d.WaitForFences(d.device, 1, &q.fence, VK_TRUE, UINT64_MAX);
     (void)d.ResetFences(d.device, 1, &q.fence);

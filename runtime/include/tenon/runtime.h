@@ -129,6 +129,9 @@ typedef struct tn_open_options {
   /* "cpu", "vulkan", or "vulkan:1" for the second one: only variants for it. NULL = the first variant of the file whose
    * device is here. A runtime built without devices has only "cpu". */
   const char *device;
+  /* Folder where what a device's driver compiles is kept for the next process; it is made when it is not there. NULL = for
+   * this process only. What is damaged, or of another driver, is not used. */
+  const char *cache;
 } tn_open_options_t;
 
 /* Maps the file and makes its best variant ready. Opening a program is trusting its author, as loading a shared

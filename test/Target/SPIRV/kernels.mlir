@@ -48,8 +48,7 @@ kernel.func @half(%x: tensor<64xf16>, %m: tensor<64xi1>) -> tensor<64xf16> {
   kernel.return %0 : tensor<64xf16>
 }
 // CHECK-LABEL: spirv.module
-// CHECK-SAME:  StorageBuffer8BitAccess
-// CHECK-SAME:  StorageBuffer16BitAccess
+// CHECK-SAME:  requires #spirv.vce<v1.{{[0-9]}}, [{{[^]]*}}StorageBuffer8BitAccess, StorageBuffer16BitAccess]
 // CHECK-DAG:   spirv.Load "PhysicalStorageBuffer" %{{.*}} ["Aligned", 2] : f16
 // CHECK-DAG:   spirv.Load "PhysicalStorageBuffer" %{{.*}} ["Aligned", 1] : i8
 // CHECK:       spirv.FConvert %{{.*}} : f16 to f32
