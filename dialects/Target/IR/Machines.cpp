@@ -78,6 +78,8 @@ static constexpr Arch kVulkan[] = {{"", 0, 16 << 10, MatrixUnit::None, false}, {
 
 GPUAttr tenon::target::lookupGPU(MLIRContext *context, StringRef name, std::string &error) {
   auto [api, arch] = name.split(':');
+  // What the user allows beyond what the processor has follows its name.
+  bool usesTF32 = arch.consume_back("+tf32");
   std::optional<DeviceApi> which = symbolizeDeviceApi(api);
   if (!which) {
     error = ("device '" + name + "' is unknown; known are vulkan, cuda:sm_80, rocm:gfx942, …").str();
@@ -85,10 +87,16 @@ GPUAttr tenon::target::lookupGPU(MLIRContext *context, StringRef name, std::stri
   }
   static constexpr llvm::StringLiteral kinds[] = {"Vulkan", "NVIDIA", "AMD"};
   ArrayRef<Arch> lists[] = {kVulkan, kCUDA, kROCm}, known = lists[static_cast<unsigned>(*which)];
-  for (const Arch &each : known)
-    if (each.name == arch)
-      return GPUAttr::get(context, name, *which, arch, each.subgroup, each.sharedBytes, each.matrix, each.hasBF16,
-                          each.hasWarpgroups);
+  for (const Arch &each : known) {
+    if (each.name != arch)
+      continue;
+    if (usesTF32 && each.matrix != MatrixUnit::Mma) {
+      error = ("device '" + name.drop_back(5) + "' does not compute in TF32; NVIDIA's from sm_80 on do").str();
+      return {};
+    }
+    return GPUAttr::get(context, name, *which, arch, each.subgroup, each.sharedBytes, each.matrix, each.hasBF16,
+                        each.hasWarpgroups, usesTF32);
+  }
   error = (kinds[static_cast<unsigned>(*which)] + Twine(" architecture '") + arch + "' is unknown; known are ").str();
   bool isFirst = true;
   for (const Arch &each : known)

@@ -52,7 +52,8 @@ def Target_GPUAttr : AttrDef<Target_Dialect, "GPU"> {
     `name` is what the user asked for and the name of the variant, `arch` the processor as its compiler calls it (empty:
     any), `subgroup` the threads that run in step (0: not known), `sharedBytes` the memory of a workgroup, `hasBF16`
     whether bfloat16 is converted by instructions, `hasWarpgroups` whether four subgroups together multiply matrices that lie in
-    shared memory, where tiles of tensors come by themselves (`wgmma` and the tensor memory accelerator).
+    shared memory, where tiles of tensors come by themselves (`wgmma` and the tensor memory accelerator), `usesTF32` whether
+    products of f32 may be computed from operands of 10 bits of mantissa, which is up to the user (`cuda:sm_80+tf32`).
     ```mlir
     #target.gpu<name = "cuda:sm_80", api = cuda, arch = "sm_80", subgroup = 32, sharedBytes = 49152, matrix = mma, hasBF16 = true>
     ```
@@ -60,7 +61,8 @@ def Target_GPUAttr : AttrDef<Target_Dialect, "GPU"> {
   let parameters = (ins StringRefParameter<"">:$name, EnumParameter<Target_DeviceApi>:$api,
                         StringRefParameter<"">:$arch, "int64_t":$subgroup, "int64_t":$sharedBytes,
                         EnumParameter<Target_MatrixUnit>:$matrix, "bool":$hasBF16,
-                        DefaultValuedParameter<"bool", "false">:$hasWarpgroups);
+                        DefaultValuedParameter<"bool", "false">:$hasWarpgroups,
+                        DefaultValuedParameter<"bool", "false">:$usesTF32);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

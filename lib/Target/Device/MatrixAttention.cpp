@@ -25,7 +25,7 @@ static int64_t sharedBytes(int64_t depth, int64_t columns) {
 
 bool device::hasMatrixAttention(const Emitter &e, AttentionOp root) {
   Type element = getElementTypeOrSelf(root.getQuery().getType());
-  if (!MatrixUnit::isFor(e.device, element) || getElementTypeOrSelf(root.getKey().getType()) != element ||
+  if (!MatrixUnit::isFor(e.device, element) || element.isF32() || getElementTypeOrSelf(root.getKey().getType()) != element ||
       getElementTypeOrSelf(root.getValue().getType()) != element)
     return false;
   std::optional<int64_t> rows = asConstant(getDim(root.getQuery().getType(), 2)),

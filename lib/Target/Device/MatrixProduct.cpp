@@ -8,8 +8,8 @@ using namespace tenon;
 using namespace tenon::device;
 using namespace tenon::graph;
 
-/// Depth of a block in shared memory, and neighbours along it that lie together there.
-static constexpr int64_t kBlock = 32, kChunk = 8;
+/// Chunks of a block's depth in shared memory; a chunk is neighbours that lie together there.
+static constexpr int64_t kChunks = 4;
 
 namespace {
 /// A tile of the result, and the part of it that a subgroup has.
@@ -46,8 +46,8 @@ class MatrixProduct {
 public:
   MatrixProduct(Emitter &e, const Product &p)
       : e(e), p(p), unit(e.device, p.operandA), tiles(tilesFor(e, p)),
-        pitch(unit.isOpaque() ? kBlock + kChunk : kBlock),
-        lanes(!unit.isOpaque() && asConstant(p.depthParts.back()).value_or(1) % kChunk == 0 ? kChunk : 1) {}
+        chunk(unit.chunk), block(kChunks * chunk), pitch(unit.isOpaque() ? block + chunk : block),
+        lanes(!unit.isOpaque() && asConstant(p.depthParts.back()).value_or(1) % chunk == 0 ? chunk : 1) {}
   LogicalResult emit();
 
 private:
@@ -83,7 +83,8 @@ private:
   const Product &p;
   MatrixUnit unit;
   Tiles tiles;
-  int64_t pitch; ///< of lines in shared memory
+  int64_t chunk, block; ///< elements
+  int64_t pitch;        ///< of lines in shared memory
   int64_t lanes;
   Side a, b;
   Value batch, rowBegin, columnBegin, rowEnd, columnEnd, depthEnd;
@@ -95,22 +96,22 @@ private:
 Value MatrixProduct::offsetOf(Value line, Value k) {
   if (unit.isOpaque())
     return e.add(e.mul(line, e.i64(pitch)), k);
-  Value chunk = e.divFloor(k, e.i64(kChunk)), pair = e.rem(e.divFloor(line, e.i64(2)), e.i64(kBlock / kChunk));
-  Value moved = arith::XOrIOp::create(e.b, e.loc, chunk, pair);
-  return e.add(e.add(e.mul(line, e.i64(kBlock)), e.mul(moved, e.i64(kChunk))), e.rem(k, e.i64(kChunk)));
+  Value number = e.divFloor(k, e.i64(chunk)), pair = e.rem(e.divFloor(line, e.i64(2)), e.i64(kChunks));
+  Value moved = arith::XOrIOp::create(e.b, e.loc, number, pair);
+  return e.add(e.add(e.mul(line, e.i64(block)), e.mul(moved, e.i64(chunk))), e.rem(k, e.i64(chunk)));
 }
 
 void MatrixProduct::forOwn(const Side &side, function_ref<void(int64_t, Value, Value)> body) {
-  for (int64_t i = 0; i < side.lines * kBlock / lanes / tiles.threads() && !failed; ++i) {
+  for (int64_t i = 0; i < side.lines * block / lanes / tiles.threads() && !failed; ++i) {
     Value index = e.add(e.thread, e.i64(i * tiles.threads()));
-    body(i, e.divFloor(index, e.i64(kBlock / lanes)), e.mul(e.rem(index, e.i64(kBlock / lanes)), e.i64(lanes)));
+    body(i, e.divFloor(index, e.i64(block / lanes)), e.mul(e.rem(index, e.i64(block / lanes)), e.i64(lanes)));
   }
 }
 
 Value MatrixProduct::readAt(const Side &side, Value line, Value k, Value begin) {
   std::optional<int64_t> depth = asConstant(p.depth);
   Value at = e.add(begin, k), isInside;
-  if (!depth || *depth % kBlock != 0) {
+  if (!depth || *depth % block != 0) {
     isInside = e.less(at, depthEnd);
     at = e.select(isInside, at, e.i64(0));
   }
@@ -149,14 +150,14 @@ SmallVector<Value> MatrixProduct::runThroughRegisters(SmallVector<Value> sums) {
   llvm::append_range(sums, fetch(b, e.i64(0)));
   if (failed)
     return {};
-  Value block = e.i64(kBlock);
-  sums = e.loop(e.i64(0), depthEnd, block, sums, [&](Value begin, ValueRange values) {
+  Value step = e.i64(block);
+  sums = e.loop(e.i64(0), depthEnd, step, sums, [&](Value begin, ValueRange values) {
     SmallVector<Value> held(values);
-    Value half = e.rem(e.divFloor(begin, block), e.i64(2));
+    Value half = e.rem(e.divFloor(begin, step), e.i64(2));
     put(a, half, ArrayRef(held).slice(count, fetched));
     put(b, half, ArrayRef(held).drop_front(count + fetched));
     e.barrier(); // the other half is free again behind the next one
-    Value next = e.add(begin, block);
+    Value next = e.add(begin, step);
     next = e.select(e.less(next, depthEnd), next, begin);
     SmallVector<Value> ahead = fetch(a, next);
     llvm::append_range(ahead, fetch(b, next));
@@ -187,7 +188,7 @@ struct Plain {
 };
 } // namespace
 
-static std::optional<Plain> asPlain(Emitter &e, Value value) {
+static std::optional<Plain> asPlain(Emitter &e, Value value, int64_t chunk) {
   Value condition;
   while (auto select = value.getDefiningOp<arith::SelectOp>()) {
     if (!matchPattern(select.getFalseValue(), m_AnyZeroFloat()))
@@ -197,7 +198,7 @@ static std::optional<Plain> asPlain(Emitter &e, Value value) {
   }
   auto load = value.getDefiningOp<LLVM::LoadOp>();
   auto type = dyn_cast<VectorType>(value.getType());
-  if (!load || !type || type.getNumElements() != kChunk || load.getAlignment().value_or(1) < 16 ||
+  if (!load || !type || type.getNumElements() != chunk || load.getAlignment().value_or(1) < 16 ||
       load->getBlock() != e.b.getInsertionBlock())
     return std::nullopt;
   return Plain{load, condition};
@@ -205,11 +206,11 @@ static std::optional<Plain> asPlain(Emitter &e, Value value) {
 
 /// What is written to find out has no use, and goes.
 bool MatrixProduct::canCopy() {
-  if (e.device.getApi() != target::DeviceApi::CUDA || lanes != kChunk)
+  if (e.device.getApi() != target::DeviceApi::CUDA || lanes != chunk)
     return false;
   return llvm::all_of(ArrayRef<Side *>{&a, &b}, [&](Side *side) {
     Value value = readAt(*side, e.i64(0), e.i64(0), e.i64(0));
-    return value && asPlain(e, value);
+    return value && asPlain(e, value, chunk);
   });
 }
 
@@ -218,7 +219,7 @@ void MatrixProduct::startCopies(const Side &side, Value stage, Value begin) {
   Type global = LLVM::LLVMPointerType::get(e.b.getContext(), 1), i32 = e.b.getI32Type();
   auto bytes = [&](int64_t count) { return LLVM::ConstantOp::create(e.b, e.loc, i32, e.b.getI32IntegerAttr(count)).getResult(); };
   forOwn(side, [&](int64_t, Value line, Value k) {
-    std::optional<Plain> plain = asPlain(e, readAt(side, line, k, begin));
+    std::optional<Plain> plain = asPlain(e, readAt(side, line, k, begin), chunk);
     assert(plain && "every run is read in the same way");
     SmallVector<Value> operands{e.sharedAddress(side.shared, e.add(base, offsetOf(line, k))),
                                 LLVM::AddrSpaceCastOp::create(e.b, e.loc, global, plain->load.getAddr())};
@@ -230,23 +231,23 @@ void MatrixProduct::startCopies(const Side &side, Value stage, Value begin) {
 
 SmallVector<Value> MatrixProduct::runWithCopies(SmallVector<Value> sums) {
   share(kStages);
-  Value block = e.i64(kBlock);
+  Value step = e.i64(block);
   auto start = [&](Value begin) {
     e.ifThen(e.less(begin, depthEnd), [&] {
-      Value stage = e.rem(e.divFloor(begin, block), e.i64(kStages));
+      Value stage = e.rem(e.divFloor(begin, step), e.i64(kStages));
       startCopies(a, stage, begin);
       startCopies(b, stage, begin);
     });
     callNVVM(e, "commit.group"); // of nothing, too: groups are counted
   };
   for (int64_t i = 0; i + 1 < kStages; ++i)
-    start(e.i64(i * kBlock));
-  sums = e.loop(e.i64(0), depthEnd, block, sums, [&](Value begin, ValueRange values) {
+    start(e.i64(i * block));
+  sums = e.loop(e.i64(0), depthEnd, step, sums, [&](Value begin, ValueRange values) {
     Value allowed = LLVM::ConstantOp::create(e.b, e.loc, e.b.getI32Type(), e.b.getI32IntegerAttr(kStages - 2));
     callNVVM(e, "wait.group", allowed);
     e.barrier(); // everybody's copies are there, and the block before is read
-    start(e.add(begin, e.i64((kStages - 1) * kBlock)));
-    return multiplyBlock(e.rem(e.divFloor(begin, block), e.i64(kStages)), values);
+    start(e.add(begin, e.i64((kStages - 1) * block)));
+    return multiplyBlock(e.rem(e.divFloor(begin, step), e.i64(kStages)), values);
   });
   return sums;
 }
@@ -268,7 +269,7 @@ SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
       return e.add(base, offsetOf(e.add(firstLine, line), e.add(e.i64(k), depth)));
     };
   };
-  for (int64_t k = 0; k < kBlock; k += unit.k) {
+  for (int64_t k = 0; k < block; k += unit.k) {
     SmallVector<MatrixUnit::Fragment> left, right;
     for (int64_t i = 0; i < rows; ++i)
       left.push_back(unit.loadA(e, a.shared, lane, placesIn(a, e.add(subgroupRow, e.i64(i * unit.m)), k), pitch));

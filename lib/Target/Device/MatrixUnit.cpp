@@ -11,6 +11,8 @@ using Kind = target::MatrixUnit;
 bool MatrixUnit::isFor(target::GPUAttr device, Type operand) {
   if (!device || device.getMatrix() == Kind::None)
     return false;
+  if (operand.isF32())
+    return device.getUsesTF32();
   return operand.isF16() || (operand.isBF16() && device.getMatrix() != Kind::Cooperative);
 }
 
@@ -20,7 +22,7 @@ int64_t MatrixUnit::lanesOf(target::GPUAttr device) {
 }
 
 MatrixUnit::MatrixUnit(target::GPUAttr device, Type operand)
-    : m(16), n(device.getMatrix() == Kind::Mma ? 8 : 16), k(16), kind(device.getMatrix()), operand(operand) {}
+    : m(16), n(device.getMatrix() == Kind::Mma ? 8 : 16), k(256 / operand.getIntOrFloatBitWidth()), chunk(k / 2), kind(device.getMatrix()), operand(operand) {}
 
 /// Line and share of the depth of a lane, where a lane holds one line.
 static std::pair<Value, Value> lineOf(Emitter &e, Value lane) { return {e.rem(lane, e.i64(16)), e.divFloor(lane, e.i64(16))}; }
@@ -54,16 +56,24 @@ static Value loadCooperative(Emitter &e, StringRef use, Type element, Value memo
                                                     isAcross ? e.b.getUnitAttr() : UnitAttr());
 }
 
-/// Four matrices of 8 x 8 by one instruction: every lane says where one of their rows begins.
+/// Four matrices of eight rows of 16 bytes by one instruction: every lane says where one of the rows begins, and gets 4 bytes of
+/// each: two neighbours, or one number that is rounded to TF32.
 static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand) {
   Type i32 = e.b.getI32Type();
   auto result = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
   Value all = LLVM::CallIntrinsicOp::create(e.b, e.loc, result, e.b.getStringAttr("llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"),
                                             ValueRange{address}).getResult(0);
   SmallVector<Value> parts;
-  for (int64_t i = 0; i < 4; ++i)
-    parts.push_back(LLVM::BitcastOp::create(e.b, e.loc, VectorType::get(2, operand),
-                                            LLVM::ExtractValueOp::create(e.b, e.loc, all, i).getResult()));
+  for (int64_t i = 0; i < 4; ++i) {
+    Value part = LLVM::ExtractValueOp::create(e.b, e.loc, all, i);
+    if (operand.isF32()) {
+      part = LLVM::BitcastOp::create(e.b, e.loc, operand, part);
+      part = LLVM::CallIntrinsicOp::create(e.b, e.loc, i32, e.b.getStringAttr("llvm.nvvm.f2tf32.rna"), ValueRange{part}).getResult(0);
+    } else {
+      part = LLVM::BitcastOp::create(e.b, e.loc, VectorType::get(2, operand), part);
+    }
+    parts.push_back(part);
+  }
   return parts;
 }
 
@@ -71,7 +81,7 @@ MatrixUnit::Fragment MatrixUnit::loadA(Emitter &e, Value memory, Value lane, Pla
   if (isOpaque())
     return {loadCooperative(e, "AOp", operand, memory, place(e.i64(0), e.i64(0)), pitch, /*isAcross=*/false)};
   if (kind == Kind::Mma) // rows 0 to 7, then 8 to 15, of the first half of k, then of the second
-    return loadMatrices(e, e.sharedAddress(memory, place(e.rem(lane, e.i64(16)), e.mul(e.divFloor(lane, e.i64(16)), e.i64(8)))),
+    return loadMatrices(e, e.sharedAddress(memory, place(e.rem(lane, e.i64(16)), e.mul(e.divFloor(lane, e.i64(16)), e.i64(chunk)))),
                         operand);
   Fragment parts;
   for (const Run &run : runsOfA(e, lane))
@@ -85,7 +95,7 @@ SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Va
   if (kind == Kind::Mma) { // two of them: both halves of k, then of the next eight columns
     Value number = e.divFloor(lane, e.i64(8));
     Value line = e.add(e.mul(e.divFloor(number, e.i64(2)), e.i64(8)), e.rem(lane, e.i64(8)));
-    Fragment parts = loadMatrices(e, e.sharedAddress(memory, place(line, e.mul(e.rem(number, e.i64(2)), e.i64(8)))), operand);
+    Fragment parts = loadMatrices(e, e.sharedAddress(memory, place(line, e.mul(e.rem(number, e.i64(2)), e.i64(chunk)))), operand);
     return {{parts[0], parts[1]}, {parts[2], parts[3]}};
   }
   Fragment parts;
@@ -151,10 +161,13 @@ Value MatrixUnit::multiply(Emitter &e, ArrayRef<Value> a, ArrayRef<Value> b, Val
   SmallVector<Value> operands;
   if (kind == Kind::Mma) {
     for (Value run : llvm::concat<const Value>(a, b))
-      operands.push_back(isBF16 ? asBits(e, run, i32, 1) : run);
+      operands.push_back(isBF16 ? asBits(e, run, i32, 1) : run); // of TF32 it is bits already
     for (int64_t i = 0; i < 4; ++i)
       operands.push_back(vector::ExtractOp::create(e.b, e.loc, c, i));
-    Value sums = call(isBF16 ? "llvm.nvvm.mma.m16n8k16.row.col.bf16" : "llvm.nvvm.mma.m16n8k16.row.col.f32.f32",
+    StringRef name = isBF16            ? "llvm.nvvm.mma.m16n8k16.row.col.bf16"
+                     : operand.isF32() ? "llvm.nvvm.mma.m16n8k8.row.col.tf32"
+                                       : "llvm.nvvm.mma.m16n8k16.row.col.f32.f32";
+    Value sums = call(name,
                       LLVM::LLVMStructType::getLiteral(context, {f32, f32, f32, f32}), operands);
     SmallVector<Value> parts;
     for (int64_t i = 0; i < 4; ++i)

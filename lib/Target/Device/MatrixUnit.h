@@ -7,7 +7,7 @@
 namespace tenon::device {
 
 /// C[m, n] += A[m, k] * B[k, n], with the elements of all three dealt out among the lanes of a subgroup. Operands are f16 or
-/// bf16, C is f32.
+/// bf16, or f32 that is rounded to TF32; C is f32.
 class MatrixUnit {
 public:
   /// Whether the device has one for operands of this type (a device that is null has none).
@@ -17,6 +17,7 @@ public:
   static int64_t lanesOf(target::GPUAttr device);
 
   int64_t m, n, k;
+  int64_t chunk; ///< elements of an operand in 16 bytes
   /// Whether what a lane holds is the driver's secret: then there are neither runs nor places, a fragment is one value, and
   /// what is in shared memory has one distance between its lines.
   bool isOpaque() const { return kind == target::MatrixUnit::Cooperative; }
@@ -26,13 +27,14 @@ public:
     mlir::Value line, depth;
     int64_t length;
   };
+  /// Of operands of 16 bits.
   llvm::SmallVector<Run> runsOfA(Emitter &e, mlir::Value lane) const;
   llvm::SmallVector<Run> runsOfB(Emitter &e, mlir::Value lane) const;
 
   /// What a lane holds of one matrix.
   using Fragment = llvm::SmallVector<mlir::Value>;
   /// The fragments of `kLines` rows of A, which is one, or columns of B, from shared memory; `place` gives the offset of an
-  /// element there. Eight neighbours along k from a multiple of 8 on lie together, 16-byte aligned. `pitch`: from a line to the
+  /// element there. The neighbours of a chunk along k lie together, 16-byte aligned. `pitch`: from a line to the
   /// next, where the unit is opaque; else of no account.
   static constexpr int64_t kLines = 16;
   using Place = llvm::function_ref<mlir::Value(mlir::Value line, mlir::Value k)>;

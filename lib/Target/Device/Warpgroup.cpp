@@ -86,12 +86,14 @@ void device::copyTile(Emitter &e, Value map, ArrayRef<Value> at, Value dest, Val
 // Products
 //===----------------------------------------------------------------------===//
 
-/// As instructions call the type; null: they do not know it.
+/// As instructions call the type; null: they do not know it. Of f32 they take as many bits as TF32 has.
 static const char *nameOf(Type operand) {
-  return operand.isF16() ? "f16" : operand.isBF16() ? "bf16" : isa<Float8E4M3FNType>(operand) ? "e4m3" : isa<Float8E5M2Type>(operand) ? "e5m2" : nullptr;
+  return operand.isF32() ? "tf32" : operand.isF16() ? "f16" : operand.isBF16() ? "bf16" : isa<Float8E4M3FNType>(operand) ? "e4m3" : isa<Float8E5M2Type>(operand) ? "e5m2" : nullptr;
 }
 
-bool WarpgroupUnit::isFor(target::GPUAttr device, Type operand) { return device && device.getHasWarpgroups() && nameOf(operand); }
+bool WarpgroupUnit::isFor(target::GPUAttr device, Type operand) { 
+  return device && device.getHasWarpgroups() && nameOf(operand) && (!operand.isF32() || device.getUsesTF32());
+}
 
 int64_t WarpgroupUnit::bytes() const { return operand.getIntOrFloatBitWidth() / 8; }
 
