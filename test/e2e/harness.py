@@ -172,7 +172,7 @@ def add_groups(cls, cases, size=8, **options):
 
         def test():
             try:
-                check(_Group(functions, [len(x) for x in inputs]), flat, decompose=True, **options)
+                check(_Group(functions, [len(x) for x in inputs]), flat, **{"decompose": True, **options})
             except AssertionError as error:
                 found = re.match(r"output (\d+)", str(error))
                 raise AssertionError(f"{outputs[int(found[1])] if found else part}: {error}") from None

@@ -100,6 +100,29 @@ class Dynamic(unittest.TestCase):
 
 
 class State(unittest.TestCase):
+    def test_padding_around_nothing(self):
+        class Padded(nn.Module):
+            def forward(self, x, w):
+                return F.pad(F.pad(x, (0, 0, 1, 0))[:, :, None] * w, (2, 0, 0, 1, 0, 0), value=0.5)
+
+        w = torch.randn(3, 1, 8)
+        check(Padded(), (torch.randn(2, 5), w), ({1: Dim("n", min=0, max=64)}, None),
+              others=[(torch.randn(2, n), w) for n in (0, 1, 17)])
+
+    def test_index_into_nothing(self):
+        class Pick(nn.Module):
+            def forward(self, x, i):
+                return F.pad(x[i], (1, 0))
+
+        args = (torch.randn(5, 9), torch.tensor([0, 3]))
+        program = tenon.Program(compile(export(Pick(), args, ({0: Dim("n", min=0, max=64)}, None))))
+        session = program.session()
+        assert_close(session(*args), eager(Pick(), args))
+        with self.assertRaisesRegex(Exception, "index is outside dimension 0 of size 0"):
+            session(args[0][:0], args[1])
+        session.close()
+        program.close()
+
     def test_cache(self):
         import models
 

@@ -14,6 +14,10 @@ INTS = torch.randint(-9, 9, (3, 2048))
 HOLES = torch.where(torch.rand(2, 3000) > 0.999, NAN, torch.randn(2, 3000))
 FACTORS = torch.cat([torch.zeros(1, 1), 4 * torch.rand(1, 3000)], 1)  # a block's product overflows, the running one is 0
 
+# A block whose product is 2^-1126, which float64 has not, between two running products that it has.
+SWINGS = torch.cat([torch.tensor([2.0 ** -1000]), 2 ** torch.linspace(0.2, 2, 1023).double(), 2 ** -torch.linspace(2, 0.2, 1024).double(),
+                    torch.full((952,), -1.01)]).expand(2, 3000).clone()
+
 CASES = {
     "cumsum": (lambda x: (x.cumsum(1), x.flip(1).cumsum(1).flip(1), x.cumsum(1).relu() * 2), (LINES,)),
     "cumsum_columns": (lambda x: (x.cumsum(0), x.T.contiguous().cumsum(1).T), (COLUMNS,)),
@@ -25,6 +29,8 @@ CASES = {
     "cumsum_complex": (lambda x: torch.view_as_real(torch.complex(x, x.flip(1)).cumsum(1)), (LINES,)),
     "cumprod": (lambda x, n: (x.cumprod(1), (n * 2 + 1).cumprod(1)), (1 + LINES / 1000, INTS)),
     "cumprod_zero": (lambda x: x.cumprod(1), (FACTORS,)),
+    "cumprod_far": (lambda x: (x.cumprod(1), x.T.contiguous().cumprod(0)), (SWINGS,)),
+    "cumprod_odd": (lambda x: (x.cumprod(1), (x / x).cumprod(1)), (torch.cat([LINES[:, :1500].sign(), torch.tensor([[INF], [-INF]]), LINES[:, :2000] / 0.6], 1),)),
     "cummax": (lambda x: (*x.cummax(1), *x.cummin(1)), (HOLES,)),
     "cummax_ints": (lambda n: (*n.cummax(1), *n.cummin(0), *n.to(torch.int8).cummin(1)), (INTS,)),
     "logcumsumexp": (lambda x: (x.logcumsumexp(1), (x * 40).double().logcumsumexp(1)), (LINES,)),

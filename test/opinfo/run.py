@@ -1,6 +1,6 @@
 """PyTorch's own operator samples (OpInfo) through tenon: export, decompose, compile, run, compare with eager.
 
-    python test/opinfo/run.py [--ops REGEX] [--dtypes float32,int64,bool] [--samples N] [--jobs N] [--out FILE] [--corpus DIR]
+    python test/opinfo/run.py [--ops REGEX] [--dtypes float32,int64,bool] [--samples N] [--as-exported] [--jobs N] [--out FILE] [--corpus DIR]
     python test/opinfo/run.py --report FILE
 
 A sample counts when its decomposed graph holds core ATen operators only and eager gives the same result twice. Of random
@@ -107,7 +107,7 @@ def same(got, want, name, only_types):
     if kind not in TOLERANCE and "complex" not in kind:
         return None if np.array_equal(got, want) else f"{name}: {int((got != want).sum())} of {want.size} numbers differ"
     if "complex" in kind:
-        got, want, kind = got.view(got.real.dtype), want.view(want.real.dtype), "float32"
+        got, want, kind = got.reshape(-1).view(got.real.dtype), want.reshape(-1).view(want.real.dtype), "float32"
     if not np.array_equal(np.isnan(got), np.isnan(want)):
         return f"{name}: NaN in other places"
     infinite = np.isinf(want)
@@ -121,7 +121,7 @@ def same(got, want, name, only_types):
     return None if error <= limit else f"{name}: largest error {error:.2e}, limit {limit:.2e}"
 
 
-def prepare(op, sample, folder):
+def prepare(op, sample, folder, as_exported):
     """Exports the sample into `folder`: model.pt2, in*.npy and want.pt. Raises Skip when it does not count."""
     import numpy as np
     import torch
@@ -134,10 +134,12 @@ def prepare(op, sample, folder):
     if not want:
         raise Skip("no tensor comes out")
     try:
-        program = torch.export.export(module, tuple(t.clone() for t in tensors), strict=False).run_decompositions()
+        program = torch.export.export(module, tuple(t.clone() for t in tensors), strict=False)
+        if not as_exported:
+            program = program.run_decompositions()
     except Exception as error:
         raise Skip(f"does not export: {error}")
-    if not is_core(program):
+    if not as_exported and not is_core(program):
         raise Skip("not core")
     # Random numbers and memory that nobody wrote: shape and type are all there is to compare.
     only_types = is_random(program) or re.match("(new_)?empty", op.name)
@@ -213,7 +215,7 @@ def judge(folder):
     return "pass", ""
 
 
-def check(op, sample, folder, only_export):
+def check(op, sample, folder, only_export, as_exported):
     """-> (status, message). What an earlier run left in `folder` is used again."""
     skipped = folder / "skipped"
     if skipped.exists():
@@ -221,7 +223,7 @@ def check(op, sample, folder, only_export):
     if not (folder / "want.pt").exists():
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            prepare(op, sample, folder)
+            prepare(op, sample, folder, as_exported)
         except Skip as skip:
             skipped.write_text(str(skip)[:200])
             return "skip", str(skip)[:200]
@@ -240,7 +242,7 @@ def samples_of(op, dtype, limit):
 
 
 def work(task):
-    index, dtype, limit, corpus, only_export = task
+    index, dtype, limit, corpus, only_export, as_exported = task
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
     warnings.simplefilter("ignore")
@@ -256,7 +258,7 @@ def work(task):
             signal.alarm(4 * SECONDS)
             try:
                 status, message = check(op, sample, pathlib.Path(corpus or scratch) / f"{name}-{dtype}-{number}",
-                                        only_export)
+                                        only_export, as_exported)
             except Exception as error:
                 status, message = "error", f"{type(error).__name__}: {error}"[:500]
             signal.alarm(0)
@@ -297,6 +299,7 @@ def main():
     parser.add_argument("--samples", type=int, default=4, help="at most so many of each operator and type")
     parser.add_argument("--corpus", help="keep exported samples in this folder, and take those that are there")
     parser.add_argument("--export", action="store_true", help="only fill --corpus")
+    parser.add_argument("--as-exported", action="store_true", help="do not decompose: every operator that export keeps counts")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", help="one JSON object a line")
     parser.add_argument("--report", help="print the summary of such a file, run nothing")
@@ -305,7 +308,8 @@ def main():
         return report([json.loads(line) for line in open(options.report)])
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
-    tasks = [(i, dtype, options.samples, options.corpus, options.export) for i, op in enumerate(op_db) for dtype in options.dtypes.split(",")
+    tasks = [(i, dtype, options.samples, options.corpus, options.export, options.as_exported)
+             for i, op in enumerate(op_db) for dtype in options.dtypes.split(",")
              if re.search(options.ops, op.name) and getattr(torch, dtype) in op.supported_dtypes("cpu")]
     rows, out = [], open(options.out, "w") if options.out else None
     with multiprocessing.get_context("fork").Pool(options.jobs, begin, maxtasksperchild=50) as pool:

@@ -76,7 +76,8 @@ def SplitScansPass : Pass<"tenon-graph-split-scans"> {
     for any number of threads. Where blocks lie depends on the line's length alone, so that a line's bits do not depend on
     how many others there are.
 
-    Products of floats are left alone: a block's product can overflow where the running one stays zero.
+    A block's product of floats can overflow where the running one stays zero: totals of those are mantissas and exponents,
+    which are combined apart. A symbolic line that may have more than 1024 * 1024 of them is left alone.
 
     Requires: any graph-level IR.
     Guarantees: a `graph.cumulate` along more than 1024 elements, or along a size that may be larger, has blocks; of the

@@ -177,6 +177,19 @@ static Value materialize(GraphBuilder &op, Scalars &s, const Number &number) {
   return number.kind == ScalarType::Double ? s.number(number.real.real()) : s.integer(number.integer);
 }
 
+/// Whether a number of type `from` would lose its imaginary part. Being true is a question that has an answer.
+static bool dropsImaginary(ScalarType from, ScalarType to) {
+  return isComplex(from) && !isComplex(to) && to != ScalarType::Bool;
+}
+
+/// Whether all code that reads complex numbers in the region is code for complex numbers.
+static bool takesComplex(graph::MapOp op) {
+  return llvm::all_of(*op.getBlock(), [](Operation &inner) {
+    bool readsComplex = llvm::any_of(inner.getOperandTypes(), [](Type type) { return isa<ComplexType>(type); });
+    return !readsComplex || isa<complex::ComplexDialect>(inner.getDialect()) || isa<arith::SelectOp, graph::YieldOp>(inner);
+  });
+}
+
 Tensor GraphBuilder::map(ScalarType result, ScalarType compute, ArrayRef<Operand> operands, Body body, ScalarType gives,
                std::optional<Dims> shape) {
   if (bad || llvm::any_of(operands, [](const Operand &o) { return o.isNull(); }))
@@ -196,6 +209,11 @@ Tensor GraphBuilder::map(ScalarType result, ScalarType compute, ArrayRef<Operand
     return {};
   ScalarType work = computeType(compute);
   gives = gives == ScalarType::Unknown ? work : gives;
+  for (const Operand &operand : operands)
+    if (operand.tensor && !operand.isRaw && dropsImaginary(operand.tensor.dtype, work))
+      return unsupportedTensor("on complex numbers");
+  if (dropsImaginary(gives, result))
+    return unsupportedTensor("on complex numbers");
   auto type = graph::makeTensorType(*dims, toType(result, context()));
   auto op = graph::MapOp::build(b, loc, type, values, maps,
                                 [&](OpBuilder &builder, Location where, ValueRange args) -> SmallVector<Value> {
@@ -212,6 +230,10 @@ Tensor GraphBuilder::map(ScalarType result, ScalarType compute, ArrayRef<Operand
                                   Value value = body(s, scalars);
                                   return {s.convert(value, gives, result)};
                                 });
+  if (!takesComplex(op)) {
+    op.erase();
+    return unsupportedTensor("on complex numbers");
+  }
   return {op.getResult(0), result};
 }
 
@@ -225,6 +247,8 @@ Tensor GraphBuilder::convert(Tensor x, ScalarType to) {
   bool isPlain = !isSmallFloat(x.dtype) && !isSmallFloat(to) && !subByteBits(to);
   if (isPlain && toType(x.dtype, context()) == toType(to, context()))
     return {x.value, to}; // int8 and uint8 differ only in what is said about them
+  if (dropsImaginary(x.dtype, to))
+    return unsupportedTensor("on complex numbers");
   // The region must see the source type: a conversion from a wide integer through float32 would lose bits.
   if (!toType(to, context()))
     return unsupportedTensor("to elements of " + nameOf(to));
@@ -332,8 +356,10 @@ Tensor GraphBuilder::squeeze(Tensor x, ArrayRef<int64_t> which) {
 }
 
 Tensor GraphBuilder::flatten(Tensor x, int64_t first, int64_t last) {
-  if (!x || first >= last)
+  if (!x || first == last)
     return x;
+  if (x.rank() == 0)
+    return reshape(x, {constant(1)});
   Dims have = x.dims(), dims(have.begin(), have.begin() + first);
   dims.push_back(graph::product(ArrayRef(have).slice(first, last - first + 1), context()));
   dims.append(have.begin() + last + 1, have.end());

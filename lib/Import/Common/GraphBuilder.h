@@ -128,7 +128,7 @@ public:
   Tensor broadcast(Tensor x, llvm::ArrayRef<mlir::AffineExpr> dims);
   Tensor unsqueeze(Tensor x, int64_t dim);
   Tensor squeeze(Tensor x, llvm::ArrayRef<int64_t> dims);
-  /// Merges dimensions first … last into one.
+  /// Merges dimensions first … last into one. A tensor of rank 0 gets one dimension.
   Tensor flatten(Tensor x, int64_t first, int64_t last);
   Tensor slice(Tensor x, int64_t dim, mlir::AffineExpr offset, mlir::AffineExpr size, int64_t step = 1);
   /// Slice of size 1 along `dim`, which is dropped.

@@ -273,6 +273,13 @@ static LogicalResult convertTrilinear(Op &op) {
 }
 
 /// dims_self of the one with dims_other of the other.
+/// Itself where it is real.
+static Tensor conjugateOf(Op &op, Tensor x) {
+  if (!x || !isComplex(x.dtype))
+    return x;
+  return op.map(x.dtype, x.dtype, {x}, [](Scalars &s, ValueRange v) { return s.make<complex::ConjOp>(v[0]); });
+}
+
 static LogicalResult convertTensordot(Op &op) {
   Tensor l = op.tensor("self"), r = op.tensor("other");
   SmallVector<int64_t> lDims = op.integers("dims_self"), rDims = op.integers("dims_other");
@@ -288,6 +295,16 @@ static LogicalResult convertTensordot(Op &op) {
     int64_t i = op.wrapDim(a, l.rank()), j = op.wrapDim(b, r.rank());
     if (op.isBad())
       return failure();
+    // A size of 1 meets any other: the other operand's elements are summed.
+    AffineExpr one = op.constant(1);
+    if (l.dim(i) == one || r.dim(j) == one) {
+      Dims wide = l.dims();
+      wide[i] = r.dim(j);
+      l = l.dim(i) == one ? op.broadcast(l, wide) : l;
+      wide = r.dims();
+      wide[j] = l.dim(i);
+      r = r.dim(j) == one ? op.broadcast(r, wide) : r;
+    }
     rSpec[j] = lSpec[i];
     inner.push_back(lSpec[i]);
   }
@@ -340,13 +357,41 @@ void populateContract(ConverterTable &t) {
   t["aten.mm"] = product("mk", "kn", "mn", "self", "mat2");
   t["aten.bmm"] = product("bmk", "bkn", "bmn", "self", "mat2");
   t["aten.mv"] = product("mk", "k", "m", "self", "vec");
-  t["aten.dot"] = t["aten.vdot"] = product("k", "k", "", "self", "tensor");
+  t["aten.dot"] = product("k", "k", "", "self", "tensor");
+  t["aten.vdot"] = [](Op &op) {
+    Tensor l = op.tensor("self"), r = op.tensor("other");
+    return op.isBad() ? failure() : op.finish(op.contract(conjugateOf(op, l), "k", r, "k", ""));
+  };
+  t["aten.linalg_vecdot"] = [](Op &op) -> LogicalResult {
+    Tensor l = op.tensor("x"), r = op.tensor("y");
+    std::optional<Dims> shape = op.isBad() ? std::nullopt : op.broadcastDims({l.dims(), r.dims()});
+    if (!shape)
+      return failure();
+    int64_t dim = op.dim("dim", shape->size(), -1);
+    Tensor product = op.map(l.dtype, l.dtype, {op.broadcast(conjugateOf(op, l), *shape), op.broadcast(r, *shape)},
+                            [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); });
+    return op.isBad() ? failure() : op.finish(op.reduce(graph::ReduceKind::Sum, product, {dim}));
+  };
+  t["aten.chain_matmul"] = t["aten.linalg_multi_dot"] = [](Op &op) -> LogicalResult {
+    Tensors factors = op.tensors(op.node.op().contains("chain") ? "matrices" : "tensors");
+    if (op.isBad() || factors.empty())
+      return op.isBad() ? failure() : op.error("needs a matrix");
+    Tensor product = factors[0];
+    for (Tensor factor : ArrayRef(factors).drop_front())
+      product = matmul(op, product, factor);
+    return op.finish(product);
+  };
   t["aten.inner"] = [](Op &op) {
     Tensor l = op.tensor("self"), r = op.tensor("other");
-    if (op.isBad() || l.rank() > 2 || r.rank() > 2 || l.rank() < 1 || r.rank() < 1)
-      return op.isBad() ? failure() : op.unsupported("of ranks other than 1 and 2");
-    return op.finish(op.contract(l, l.rank() == 1 ? "k" : "mk", r, r.rank() == 1 ? "k" : "nk",
-                                 l.rank() == 1 ? (r.rank() == 1 ? "" : "n") : (r.rank() == 1 ? "m" : "mn")));
+    if (op.isBad())
+      return failure();
+    if (l.rank() == 0 || r.rank() == 0)
+      return op.finish(op.map(l.dtype, l.dtype, {l, r}, [](Scalars &s, ValueRange v) { return s.mul(v[0], v[1]); }));
+    if (l.rank() + r.rank() > 20)
+      return op.unsupported("of rank above 20");
+    std::string a = StringRef("abcdefghijklmnopqrst").take_front(l.rank() - 1).str();
+    std::string b = StringRef("ABCDEFGHIJKLMNOPQRST").take_front(r.rank() - 1).str();
+    return op.finish(op.contract(l, a + "z", r, b + "z", a + b));
   };
   t["aten.outer"] = t["aten.ger"] = [](Op &op) {
     Tensor l = op.tensor("self"), r = op.tensor("vec2");

@@ -43,9 +43,20 @@ void populateLinearAlgebra(ConverterTable &table);
 void populateSelection(ConverterTable &table);
 void populateSpecial(ConverterTable &table);
 void populateRandom(ConverterTable &table);
+void populateSignal(ConverterTable &table);
+void populateMarginLosses(ConverterTable &table);
+void populateStatistics(ConverterTable &table);
+void populateComposites(ConverterTable &table);
+void populateSpecialIntegrals(ConverterTable &table);
+void populateOrthogonal(ConverterTable &table);
 const ConverterTable &converterTable();
 /// Whether every element of the operator's result depends on the elements at its place alone.
 bool isElementwise(llvm::StringRef op);
+
+/// Position i as often as `repeats[i]` says, `length` numbers in all.
+Tensor repeatedPositions(Op &op, Tensor repeats, mlir::AffineExpr length);
+/// torch.matmul
+Tensor matmul(Op &op, Tensor l, Tensor r);
 
 /// Whether an argument is a number that comes from data and is no size; slices and elements at such places.
 bool isFromData(Op &op, llvm::StringRef name);
@@ -171,6 +182,10 @@ public:
   /// Coordinates of the true elements, a row each; null when `mask` is. Their number becomes the symbol that the
   /// exporter recorded as the first size of result `of` that is not known yet, else one of its own.
   Tensor nonzero(Tensor mask, unsigned of = 0);
+
+  /// A number (i64 of rank 0) becomes the size that the exporter recorded as the first unknown one of result `of`. Null,
+  /// and reported, where nothing bounds it.
+  mlir::AffineExpr foundSize(Tensor value, unsigned of = 0);
 
   /// Of the program's random numbers. Null, and reported, under vmap.
   RandomSource randomSource();

@@ -69,13 +69,16 @@ static LogicalResult convertArange(Op &op) {
       ScalarType::Unknown, *dims));
 }
 
+/// linspace, and the powers of a base with such exponents.
 static LogicalResult convertLinspace(Op &op) {
+  bool isPower = op.node.op().starts_with("aten.logspace");
+  double base = isPower ? op.number("base", 10.0) : 0;
   ScalarType type = op.resultDtype();
   Operand start = op.operand("start"), end = op.operand("end");
   AffineExpr steps = op.size("steps");
   if (op.isBad())
     return failure();
-  ScalarType work = isFloating(type) ? type : ScalarType::Double;
+  ScalarType work = isFloating(type) && !isPower ? type : ScalarType::Double;
   return op.finish(op.map(
       type, work, {start, end},
       [&](Scalars &s, ValueRange v) {
@@ -84,8 +87,9 @@ static LogicalResult convertLinspace(Op &op) {
         // From both ends towards the middle, as torch does.
         Value low = s.add(v[0], s.mul(step, i));
         Value high = s.sub(v[1], s.mul(step, s.sub(s.sub(n, one), i)));
-        return s.select(s.compare(Compare::Lt, s.mul(i, s.number(2)), s.sub(n, one)), low,
-                        s.select(s.compare(Compare::Eq, n, one), v[0], high));
+        Value y = s.select(s.compare(Compare::Lt, s.mul(i, s.number(2)), s.sub(n, one)), low,
+                           s.select(s.compare(Compare::Eq, n, one), v[0], high));
+        return isPower ? s.make<math::PowFOp>(s.number(base), y) : y;
       },
       ScalarType::Unknown, Dims{steps}));
 }
@@ -116,27 +120,42 @@ static Convert triangle(bool isLower) {
   };
 }
 
-/// Row and column numbers of a triangle of a static matrix.
+/// Row and column numbers of a triangle of a static matrix, row after row.
 static Convert triangleIndices(bool isLower) {
   return [isLower](Op &op) {
     int64_t rows = op.integer("row"), columns = op.integer("col"), offset = op.integer("offset", 0);
-    SmallVector<int64_t> r, c;
-    constexpr int64_t kMaxElements = 1 << 20;
-    if (op.isBad() || rows < 0 || columns < 0 || (columns > 0 && rows > kMaxElements / columns))
+    constexpr int64_t kMaxSide = 1 << 15;
+    if (op.isBad() || rows < 0 || columns < 0 || rows > kMaxSide || columns > kMaxSide)
       return op.isBad() ? failure() : op.unsupported("of a large matrix");
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j)
-        if (isLower ? j - i <= offset : j - i >= offset) {
-          r.push_back(i);
-          c.push_back(j);
-        }
-    auto type = RankedTensorType::get({2, static_cast<int64_t>(r.size())}, op.b.getI64Type());
-    r.append(c.begin(), c.end());
-    if (r.size() * sizeof(int64_t) > 1024)
-      return op.unsupported("of more than 64 elements");
-    Tensor result{graph::ConstantOp::create(op.b, op.loc, type, DenseElementsAttr::get(type, ArrayRef<int64_t>(r))),
-                  ScalarType::Long};
-    return op.finish(op.convert(result, op.resultDtype()));
+    int64_t count = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+      int64_t left = std::clamp<int64_t>(i + offset + (isLower ? 1 : 0), 0, columns);
+      count += isLower ? left : columns - left;
+    }
+    // Of each row: the first column, and how many there are.
+    auto perRow = [&](bool wantsCount) {
+      return op.generate(ScalarType::Long, ScalarType::Long, {op.constant(rows)}, [&](Scalars &s, ValueRange) {
+        Value i = op.index(s, 0), zero = s.integer(0), most = s.integer(columns);
+        Value left = s.max(s.min(s.add(i, s.integer(offset + (isLower ? 1 : 0))), most), zero);
+        if (wantsCount)
+          return isLower ? left : s.sub(most, left);
+        return isLower ? zero : left;
+      });
+    };
+    if (count == 0)
+      return op.finish(op.full({op.constant(2), op.constant(0)}, op.resultDtype(), 0));
+    Tensor counts = perRow(true), row = repeatedPositions(op, counts, op.constant(count));
+    Tensor ends = op.cumulate(graph::ReduceKind::Sum, counts, 0);
+    auto ofRow = [&](Tensor t) { return op.gather(t, {row}, {-1}, {op.constant(count)}); };
+    Tensor column = op.map(
+        ScalarType::Long, ScalarType::Long, {ofRow(ends), ofRow(counts), ofRow(perRow(false))},
+        [&](Scalars &s, ValueRange v) {
+          Value begin = s.sub(v[0], v[1]); // of the row, among all
+          return s.add(v[2], s.sub(op.index(s, 0), begin));
+        });
+    if (op.isBad())
+      return failure();
+    return op.finish(op.convert(op.concat({op.unsqueeze(row, 0), op.unsqueeze(column, 0)}, 0), op.resultDtype()));
   };
 }
 
@@ -186,7 +205,7 @@ void populateCreation(ConverterTable &t) {
   t["aten.empty_strided"] = t["aten.empty_permuted"] = t["aten.new_empty_strided"] = filled(0);
   t["aten.scalar_tensor"] = convertScalarTensor;
   t["aten.arange"] = convertArange;
-  t["aten.linspace"] = convertLinspace;
+  t["aten.linspace"] = t["aten.logspace"] = convertLinspace;
   t["aten.eye"] = convertEye;
   t["aten.tril"] = triangle(true);
   t["aten.triu"] = triangle(false);

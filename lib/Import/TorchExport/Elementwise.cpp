@@ -294,9 +294,15 @@ static LogicalResult convertTo(Op &op) {
   Tensor x = op.tensor(name);
   ScalarType type = op.resultDtype();
   bool mustCopy = op.node.op().starts_with("aten._to_copy") || op.node.op().starts_with("aten.clone") ||
-                  op.node.op().starts_with("aten.lift_fresh_copy") || op.flag("copy", false);
+                  op.node.op().starts_with("aten.lift_fresh_copy") ||
+                  op.node.op().starts_with("aten.alias_copy") || op.flag("copy", false);
   if (x && type == x.dtype && !mustCopy)
     return op.finishAlias(name);
+  if (x && isComplex(x.dtype) && !isComplex(type) && type != ScalarType::Bool) { // the real part, as torch warns
+    ScalarType part = x.dtype == ScalarType::ComplexDouble ? ScalarType::Double : ScalarType::Float;
+    x = op.map(
+        part, x.dtype, {x}, [](Scalars &s, ValueRange v) { return s.make<complex::ReOp>(v[0]); }, part);
+  }
   return op.finish(op.convert(x, type));
 }
 
@@ -364,7 +370,14 @@ static void populateUnary(ConverterTable &t) {
         return s.select(s.compare(Compare::Lt, x, s.number(0)), s.number(M_PI), s.select(s.isNan(x), x, s.number(0)));
       },
       [](Scalars &s, Value x) { return s.make<complex::AngleOp>(x); });
-  t["aten.sign"] = t["aten.sgn"] = unary(sign);
+  t["aten.sign"] = unary(sign);
+  t["aten.sgn"] = unary(sign, [](Scalars &s, Value x) -> Value {
+    Scalars part(s.b, s.loc, s.type == ScalarType::ComplexDouble ? ScalarType::Double : ScalarType::Float);
+    Value size = s.make<complex::AbsOp>(x), zero = part.number(0), isZero = part.compare(Compare::Eq, size, zero);
+    auto scaled = [&](Value y) { return part.select(isZero, zero, part.div(y, size)); };
+    return complex::CreateOp::create(s.b, s.loc, s.mlirType, scaled(s.make<complex::ReOp>(x)),
+                                     scaled(s.make<complex::ImOp>(x)));
+  });
   t["aten.positive"] = unary(itself, itself);
   t["aten.deg2rad"] = unary([](Scalars &s, Value x) { return s.mul(x, s.number(M_PI / 180)); });
   t["aten.rad2deg"] = unary([](Scalars &s, Value x) { return s.mul(x, s.number(180 / M_PI)); });
@@ -467,7 +480,7 @@ void populateElementwise(ConverterTable &t) {
   t["aten.clamp"] = t["aten.clip"] = convertClamp;
   t["aten.clamp_min"] = clampOneSide("min", true);
   t["aten.clamp_max"] = clampOneSide("max", false);
-  for (StringRef name : {"aten.to", "aten._to_copy", "aten.clone", "aten.lift_fresh_copy", "aten.type_as", "aten.float",
+  for (StringRef name : {"aten.to", "aten._to_copy", "aten.clone", "aten.alias_copy", "aten.lift_fresh_copy", "aten.type_as", "aten.float",
                          "aten.double", "aten.half", "aten.long", "aten.int", "aten.bool"})
     t[name] = convertTo;
   t["aten.contiguous"] = [](Op &op) {

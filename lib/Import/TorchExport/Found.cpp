@@ -53,6 +53,9 @@ static AffineExpr assertedBound(ImportState &state, StringRef symbol) {
   return best;
 }
 
+/// A bound beyond this is none: memory is set aside for it.
+static constexpr int64_t kLargestBound = int64_t(1) << 24;
+
 /// A number from data becomes a size. False when it is known already; an error when it has no bound.
 bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Tensor value) {
   if (!value || state.symbols.isDeclared(symbol.name))
@@ -60,10 +63,8 @@ bool GraphImporter::defineSize(Op &op, const SymExpr &symbol, StringRef name, Te
   Range range;
   if (auto it = state.program.ranges.find(symbol.name); it != state.program.ranges.end())
     range = it->second;
-  // A bound beyond this is none: memory is set aside for it.
-  constexpr int64_t kLargest = int64_t(1) << 24;
   AffineExpr bound = assertedBound(state, symbol.name);
-  bool isFixed = range.max && *range.max <= kLargest;
+  bool isFixed = range.max && *range.max <= kLargestBound;
   if (isFixed && (!bound || !graph::asConstant(bound)))
     bound = getAffineConstantExpr(*range.max, state.context);
   if (!bound) {
@@ -92,6 +93,25 @@ static std::string nameOfSize(Op &op, unsigned of) {
 }
 
 Tensor Op::nonzero(Tensor mask, unsigned of) { return GraphBuilder::nonzero(mask, nameOfSize(*this, of)); }
+
+AffineExpr Op::foundSize(Tensor value, unsigned of) {
+  if (!value)
+    return {};
+  ImportState &state = importer.state;
+  std::string name = nameOfSize(*this, of);
+  AffineExpr bound = assertedBound(state, name);
+  Range range;
+  if (auto it = state.program.ranges.find(name); it != state.program.ranges.end())
+    range = it->second;
+  if (!bound && range.max && *range.max <= kLargestBound)
+    bound = constant(*range.max);
+  if (!bound) {
+    (void)unsupported("with a size that depends on data and has no upper bound",
+                      "say how large it may be, with torch._check(n <= LIMIT) on the result's size");
+    return {};
+  }
+  return defineSize(value, std::max<int64_t>(0, range.min.value_or(0)), SizeSymbols::kMaxSize, bound, name);
+}
 
 //===----------------------------------------------------------------------===//
 // Operators

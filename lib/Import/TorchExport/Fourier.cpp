@@ -1,23 +1,16 @@
 // Discrete Fourier transforms as contractions with matrices of cosines and sines, one dimension after the other.
-#include "Converter.h"
+#include "Fourier.h"
 
 using namespace mlir;
 using tenon::graph::Dims;
 
 namespace tenon::torch_export {
 
-namespace {
-/// Real and imaginary parts; a null imaginary part is zero.
-struct Complex {
-  Tensor re, im;
-};
-} // namespace
-
 static ScalarType partOf(ScalarType type) {
   return type == ScalarType::ComplexDouble || type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
-static Complex split(Op &op, Tensor x) {
+Complex splitComplex(Op &op, Tensor x) {
   if (!isComplex(x.dtype))
     return {op.convert(x, partOf(x.dtype)), {}};
   ScalarType part = partOf(x.dtype);
@@ -30,7 +23,7 @@ static Complex split(Op &op, Tensor x) {
   return {take(true), take(false)};
 }
 
-static Tensor join(Op &op, Complex x, ScalarType type) {
+Tensor joinComplex(Op &op, Complex x, ScalarType type) {
   return op.map(
       type, type, {Operand::raw(x.re), Operand::raw(x.im)},
       [&](Scalars &s, ValueRange v) -> Value {
@@ -94,12 +87,11 @@ static Tensor scaled(Op &op, Tensor x, int64_t normalization, AffineExpr count) 
   });
 }
 
-/// Of real or complex numbers to complex ones, over several dimensions.
-static Tensor toComplex(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, bool isForward,
-                        bool isOneSided) {
+Complex transformComplex(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, bool isForward,
+                         bool isOneSided) {
   if (!x)
     return {};
-  Complex value = split(op, x);
+  Complex value = splitComplex(op, x);
   AffineExpr count = op.constant(1);
   for (int64_t dim : dims)
     count = count * x.dim(dim);
@@ -111,21 +103,18 @@ static Tensor toComplex(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normal
     if (!value.re || !value.im)
       return {};
   }
-  value = {scaled(op, value.re, normalization, count), scaled(op, value.im, normalization, count)};
-  return join(op, value, op.resultDtype());
+  return {scaled(op, value.re, normalization, count), scaled(op, value.im, normalization, count)};
 }
 
-/// The inverse, of one half of a spectrum whose other half is its conjugate, to `n` real numbers along the last of
-/// `dims`.
-static Tensor toReal(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, AffineExpr n) {
+Tensor transformToReal(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normalization, AffineExpr n, bool isForward) {
   if (!x)
     return {};
   int64_t last = dims.back();
-  Complex value = split(op, x);
+  Complex value = splitComplex(op, x);
   AffineExpr count = n;
   for (int64_t dim : dims.drop_back()) {
     count = count * value.re.dim(dim);
-    value = transform(op, value, dim, value.re.dim(dim), false);
+    value = transform(op, value, dim, value.re.dim(dim), isForward);
     if (!value.re)
       return {};
   }
@@ -143,9 +132,14 @@ static Tensor toReal(Op &op, Tensor x, ArrayRef<int64_t> dims, int64_t normaliza
     });
   };
   Tensor re = along(op, value.re, weighed(false), last), im = along(op, value.im, weighed(true), last);
-  Tensor y = scaled(op, combine(op, re, im, -1), normalization, graph::normalize(count));
-  return op.convert(y, op.resultDtype());
+  // Forward is the same of the conjugate.
+  return scaled(op, combine(op, re, im, isForward ? 1 : -1), normalization, graph::normalize(count));
 }
+
+static LogicalResult finishComplex(Op &op, Complex value) {
+  return op.finish(joinComplex(op, value, op.resultDtype()));
+}
+static LogicalResult finishReal(Op &op, Tensor x) { return op.finish(op.convert(x, op.resultDtype())); }
 
 /// _fft_r2c, _fft_c2c, _fft_c2r
 static LogicalResult convertCore(Op &op, bool givesReal) {
@@ -160,9 +154,10 @@ static LogicalResult convertCore(Op &op, bool givesReal) {
     return op.isBad() ? failure() : op.finish(x);
   if (givesReal) {
     AffineExpr n = op.size("last_dim_size");
-    return op.isBad() ? failure() : op.finish(toReal(op, x, dims, normalization, n));
+    return op.isBad() ? failure() : finishReal(op, transformToReal(op, x, dims, normalization, n, false));
   }
-  return op.finish(toComplex(op, x, dims, normalization, op.flag("forward", true), op.flag("onesided", false)));
+  return finishComplex(op, transformComplex(op, x, dims, normalization, op.flag("forward", true),
+                                            op.flag("onesided", false)));
 }
 
 /// Cut or filled with zeros to `size` along `dim`.
@@ -210,8 +205,8 @@ static Convert composite(Kind kind, bool isForward, int64_t defaultDims) {
     }
     int64_t normalization = norm == "ortho" ? 1 : (norm == "forward") == isForward ? 2 : 0;
     if (kind == Kind::HalfToReal)
-      return op.finish(toReal(op, x, dims, normalization, n));
-    return op.finish(toComplex(op, x, dims, normalization, isForward, kind == Kind::RealToHalf));
+      return finishReal(op, transformToReal(op, x, dims, normalization, n, isForward));
+    return finishComplex(op, transformComplex(op, x, dims, normalization, isForward, kind == Kind::RealToHalf));
   };
 }
 
@@ -223,6 +218,8 @@ void populateFourier(ConverterTable &t) {
     t[std::string("aten.fft_ifft") + suffix] = composite(Kind::Complex, false, dims);
     t[std::string("aten.fft_rfft") + suffix] = composite(Kind::RealToHalf, true, dims);
     t[std::string("aten.fft_irfft") + suffix] = composite(Kind::HalfToReal, false, dims);
+    t[std::string("aten.fft_hfft") + suffix] = composite(Kind::HalfToReal, true, dims);
+    t[std::string("aten.fft_ihfft") + suffix] = composite(Kind::RealToHalf, false, dims);
   }
 }
 

@@ -38,6 +38,12 @@ const ConverterTable &converterTable() {
     populateDistance(t);
     populateLinearAlgebra(t);
     populateRandom(t);
+    populateSignal(t);
+    populateMarginLosses(t);
+    populateStatistics(t);
+    populateComposites(t);
+    populateSpecialIntegrals(t);
+    populateOrthogonal(t);
     populateSelection(t);
     populateSpecial(t);
     return t;
@@ -120,7 +126,11 @@ bool isNumberOperator(StringRef op) {
 
 bool writesInPlace(const Graph &graph) {
   return llvm::any_of(
-      graph.nodes, [](const Node &node) { return isInPlaceName(node.op()) && !node.op().starts_with("aten.detach_"); });
+      graph.nodes, [](const Node &node) {
+        bool trainsNorm = node.op().contains("batch_norm") && node.arg("running_mean").as<TensorArg>() &&
+                          node.arg("training").as<bool>().value_or(true);
+        return trainsNorm || (isInPlaceName(node.op()) && !node.op().starts_with("aten.detach_"));
+      });
 }
 
 //===----------------------------------------------------------------------===//

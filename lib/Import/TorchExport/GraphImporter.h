@@ -78,6 +78,8 @@ const Convert *findConverter(llvm::StringRef op, bool &isInPlace);
 bool isNumberOperator(llvm::StringRef op);
 /// Whether some operator of the graph, or of graphs in it, draws random numbers.
 bool drawsNumbers(const Graph &graph);
+/// Whether `node` is inside a vmap each of whose elements draws numbers of its own.
+bool isInNestOfDifferentNumbers(const Graph &graph, const Node &node);
 /// Operators without effect on results: asserts and hints.
 bool isDropped(llvm::StringRef op);
 

@@ -53,9 +53,11 @@ static LogicalResult convertTakeAlongDim(Op &op) {
   Tensor x = op.tensor("self"), index = op.tensor("indices");
   if (op.isBad())
     return failure();
-  if (!op.has("dim"))
-    return op.finish(op.gather(op.flatten(x, 0, x.rank() - 1), {op.flatten(index, 0, index.rank() - 1)}, {-1},
-                               op.flatten(index, 0, index.rank() - 1).dims()));
+  if (!op.has("dim")) {
+    x = op.flatten(x, 0, x.rank() - 1);
+    index = op.flatten(index, 0, index.rank() - 1);
+    return op.finish(op.gather(x, {op.wrapIndices(index, x.dim(0))}, {-1}, index.dims()));
+  }
   int64_t dim = op.dim("dim", x.rank());
   Dims own = x.dims(), wanted = index.dims();
   own[dim] = wanted[dim] = op.constant(1);
@@ -67,7 +69,8 @@ static LogicalResult convertTakeAlongDim(Op &op) {
   indexDims[dim] = index.dim(dim);
   SmallVector<int64_t> coords = upTo(x.rank());
   coords[dim] = -1;
-  return op.finish(op.gather(op.broadcast(x, xDims), {op.broadcast(index, indexDims)}, coords, indexDims));
+  index = op.wrapIndices(op.broadcast(index, indexDims), xDims[dim]);
+  return op.finish(op.gather(op.broadcast(x, xDims), {index}, coords, indexDims));
 }
 
 static LogicalResult convertTake(Op &op) {

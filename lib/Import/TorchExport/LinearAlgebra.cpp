@@ -1,5 +1,6 @@
 // torch.linalg: solving, factorizations, determinants. Everything is computed in float64 and rounded at the end. Checks that
 // a matrix can be inverted are left out, as assertions are: results of a singular one are not finite.
+#include "Fourier.h"
 #include "Matrices.h"
 #include "Reduction.h"
 
@@ -9,41 +10,7 @@ using tenon::graph::ReduceKind;
 
 namespace tenon::torch_export {
 
-
-namespace {
-/// An operator's way between tensors of any number of leading dimensions and [batch, rows, columns].
-class Batches {
-public:
-  Batches(Op &op, ArrayRef<AffineExpr> leading)
-      : op(op), leading(leading.begin(), leading.end()), batch(graph::product(this->leading, op.context())) {}
-
-  Op &op;
-  Dims leading;
-  AffineExpr batch;
-
-  /// The last `kept` dimensions stay; those before are broadcast to the batch.
-  Tensor in(Tensor x, int64_t kept, ScalarType type) const {
-    if (!x)
-      return {};
-    Dims dims = leading, flat{batch}, own = x.dims();
-    ArrayRef<AffineExpr> last = ArrayRef(own).take_back(kept);
-    dims.append(last.begin(), last.end());
-    flat.append(last.begin(), last.end());
-    return op.reshape(op.broadcast(op.convert(x, type), dims), flat);
-  }
-  Tensor matrix(Tensor x) const { return in(x, 2, kWork); }
-  Tensor out(Tensor x, ScalarType type) const {
-    if (!x)
-      return {};
-    Dims dims = leading, own = x.dims();
-    dims.append(own.begin() + 1, own.end());
-    return op.reshape(op.convert(x, type), dims);
-  }
-};
-} // namespace
-
-/// A real matrix or a batch of them; null, and reported, for anything else.
-static Tensor matrixArgument(Op &op, StringRef name) {
+Tensor matrixArgument(Op &op, StringRef name) {
   Tensor a = op.tensor(name);
   if (!a)
     return {};
@@ -54,12 +21,12 @@ static Tensor matrixArgument(Op &op, StringRef name) {
   return a;
 }
 
-static Batches batchesOf(Op &op, Tensor a, int64_t kept = 2) { return Batches(op, ArrayRef(a.dims()).drop_back(kept)); }
+Batches batchesOf(Op &op, Tensor a, int64_t kept) { return Batches(op, ArrayRef(a.dims()).drop_back(kept)); }
 
 /// No errors were found.
 static Tensor noErrors(Op &op, const Batches &batches) { return op.full(batches.leading, ScalarType::Int, 0); }
 
-static Tensor transposed(Op &op, Tensor x) { return x ? op.transpose(x, x.rank() - 2, x.rank() - 1) : x; }
+Tensor transposed(Op &op, Tensor x) { return x ? op.transpose(x, x.rank() - 2, x.rank() - 1) : x; }
 
 /// LAPACK's pivots, counted from 1.
 static Tensor asPivots(Op &op, const Batches &batches, Tensor pivots) {
@@ -103,7 +70,7 @@ static bool hasPivots(Op &op) {
 }
 
 static LogicalResult convertLuFactor(Op &op) {
-  Tensor a = matrixArgument(op, "A");
+  Tensor a = matrixArgument(op, op.has("A") ? "A" : "self");
   if (op.isBad() || !hasPivots(op))
     return failure();
   Batches batches = batchesOf(op, a);
@@ -189,12 +156,72 @@ static LogicalResult convertLuSolve(Op &op) {
   return op.finish(batches.out(isLeft ? x : transposed(op, x), b.dtype));
 }
 
-static Tensor inverseOf(Op &op, Tensor a) {
+Tensor inverseOf(Op &op, Tensor a) {
   LuFactors f = factorLu(op, a);
   return a ? solveLu(op, f.lu, f.order, unitMatrices(op, a.dim(0), a.dim(1))) : Tensor();
 }
 
+/// The real matrix [[re, -im], [im, re]] for a complex one: products and inverses of the ones are those of the others.
+static Tensor asReal(Op &op, Complex a) {
+  if (!a.re || !a.im)
+    return {};
+  int64_t last = a.re.rank() - 1;
+  Tensor minus = op.map(a.im.dtype, a.im.dtype, {a.im}, [](Scalars &s, ValueRange v) { return s.neg(v[0]); });
+  return op.concat({op.concat({a.re, minus}, last), op.concat({a.im, a.re}, last)}, last - 1);
+}
+
+/// A complex matrix from [re; im], rows above rows.
+static Tensor fromParts(Op &op, Tensor x, ScalarType type) {
+  if (!x)
+    return {};
+  int64_t rows = x.rank() - 2;
+  AffineExpr half = graph::normalize(x.dim(rows).floorDiv(2));
+  ScalarType part = type == ScalarType::ComplexDouble ? ScalarType::Double : ScalarType::Float;
+  x = op.convert(x, part);
+  return joinComplex(op, {op.slice(x, rows, op.constant(0), half), op.slice(x, rows, half, half)}, type);
+}
+
+/// inv and solve of complex matrices, by a real system of twice the size.
+static LogicalResult solveComplex(Op &op, Tensor a, Tensor b) {
+  if (a.rank() < 2 || (b && !op.flag("left", true)))
+    return a.rank() < 2 ? op.error("needs a matrix") : op.unsupported("from the right, on complex numbers");
+  Batches own = batchesOf(op, a);
+  Tensor matrix = asReal(op, splitComplex(op, a));
+  LuFactors f = factorLu(op, own.matrix(matrix));
+  if (!f.lu)
+    return failure();
+  Tensor x;
+  if (!b) {
+    Tensor units = unitMatrices(op, own.batch, matrix.dim(matrix.rank() - 1));
+    units = op.slice(units, 2, op.constant(0), a.dim(a.rank() - 1));
+    x = fromParts(op, own.out(solveLu(op, f.lu, f.order, units), kWork), a.dtype);
+    return op.node.resultNames().size() == 1 ? op.finish(x) : op.finish({x, noErrors(op, own)});
+  }
+  bool isVector = b.rank() == 1 ||
+                  (b.rank() + 1 == a.rank() && llvm::equal(b.dims(), ArrayRef(a.dims()).drop_back()));
+  Complex parts = splitComplex(op, op.convert(isVector ? op.unsqueeze(b, b.rank()) : b, a.dtype));
+  if (!parts.re)
+    return failure();
+  Tensor right = op.concat({parts.re, parts.im}, parts.re.rank() - 2);
+  std::optional<Dims> leading = op.broadcastDims({own.leading, batchesOf(op, right).leading});
+  if (!leading)
+    return failure();
+  Batches batches(op, *leading);
+  Tensor lu = batches.in(own.out(f.lu, kWork), 2, kWork), order = batches.in(own.out(f.order, kLong), 1, kLong);
+  x = fromParts(op, batches.out(solveLu(op, lu, order, batches.matrix(right)), kWork), a.dtype);
+  if (isVector && x)
+    x = op.reshape(x, ArrayRef(x.dims()).drop_back());
+  if (op.node.resultNames().size() == 1)
+    return op.finish(x);
+  Tensors results(op.node.resultNames().size());
+  results[0] = x;
+  results.back() = noErrors(op, own);
+  return op.finish(results);
+}
+
 static LogicalResult convertInverse(Op &op) {
+  if (Tensor a = op.tensor(op.has("A") ? "A" : "self"); a && isComplex(a.dtype))
+    return solveComplex(op, a, {});
   Tensor a = matrixArgument(op, op.has("A") ? "A" : "self");
   if (op.isBad())
     return failure();
@@ -205,6 +232,8 @@ static LogicalResult convertInverse(Op &op) {
 
 /// A X = B, or X A = B. B may be vectors where it has one dimension less than A, or the shape of A's first ones.
 static LogicalResult convertSolve(Op &op) {
+  if (Tensor a = op.tensor("A"), b = op.tensor("B"); a && b && isComplex(a.dtype))
+    return solveComplex(op, a, b);
   Tensor a = matrixArgument(op, "A"), b = op.tensor("B");
   if (op.isBad())
     return failure();
@@ -228,6 +257,8 @@ static LogicalResult convertSolve(Op &op) {
     x = op.reshape(x, ArrayRef(x.dims()).drop_back());
   if (op.node.resultNames().size() == 1)
     return op.finish(x);
+  if (op.node.op().starts_with("aten.linalg_solve_ex"))
+    return op.finish({x, singularity(op, own, f.lu)});
   return op.finish({x, op.convert(lu, a.dtype), asPivots(op, own, f.pivots), singularity(op, own, f.lu)});
 }
 
@@ -346,8 +377,9 @@ static LogicalResult convertCholeskySolve(Op &op) {
 //===----------------------------------------------------------------------===//
 
 static LogicalResult convertQr(Op &op) {
-  Tensor a = matrixArgument(op, "A");
-  StringRef mode = op.string("mode", StringRef("reduced"));
+  bool isOld = op.node.op().starts_with("aten.qr");
+  Tensor a = matrixArgument(op, isOld ? "self" : "A");
+  StringRef mode = isOld ? (op.flag("some", true) ? "reduced" : "complete") : op.string("mode", StringRef("reduced"));
   if (op.isBad())
     return failure();
   Batches batches = batchesOf(op, a);
@@ -382,16 +414,24 @@ static LogicalResult convertSymmetric(Op &op) {
 }
 
 static LogicalResult convertSvd(Op &op) {
-  Tensor a = matrixArgument(op, "A");
+  bool isOld = op.node.op().starts_with("aten.svd");
+  Tensor a = matrixArgument(op, isOld ? "self" : "A");
   if (op.isBad())
     return failure();
   Batches batches = batchesOf(op, a);
   bool isComposite = op.node.op().starts_with("aten.linalg_svd");
   bool isValues = op.node.op().starts_with("aten.linalg_svdvals");
-  SvdFactors f = factorSvd(op, batches.matrix(a), !isValues && op.flag("full_matrices", isComposite));
+  SvdFactors f = factorSvd(op, batches.matrix(a), !isValues && (isOld ? !op.flag("some", true) : op.flag("full_matrices", isComposite)));
   Tensor none = op.full({op.constant(0)}, a.dtype, 0), values = batches.out(f.values, a.dtype);
   if (isValues)
     return op.finish(values);
+  if (isOld) { // gives V, and zeros for what is not computed
+    Tensor u = batches.out(f.u, a.dtype), v = batches.out(transposed(op, f.vh), a.dtype);
+    if (!u || !v)
+      return failure();
+    bool wants = op.flag("compute_uv", true);
+    return op.finish({wants ? u : op.full(u.dims(), a.dtype, 0), values, wants ? v : op.full(v.dims(), a.dtype, 0)});
+  }
   if (!op.flag("compute_uv", true))
     return op.finish({none, values, none});
   return op.finish({batches.out(f.u, a.dtype), values, batches.out(f.vh, a.dtype)});
@@ -405,13 +445,20 @@ static LogicalResult convertPseudoInverse(Op &op) {
   AffineExpr rows = a.dim(a.rank() - 2), columns = a.dim(a.rank() - 1);
   AffineExpr larger = op.isLessEqual(rows, columns).value_or(false) ? columns : rows;
   double epsilon = a.dtype == ScalarType::Double ? 0x1p-52 : 0x1p-23;
-  bool hasAbsolute = op.has("atol"), hasRelative = op.has("rtol");
-  Operand absolute = op.operandOr("atol", Number::of(0.0)), relative = op.operandOr("rtol", Number::of(0.0));
+  bool isOld = op.node.op().starts_with("aten.pinverse");
+  bool hasAbsolute = op.has("atol"), hasRelative = isOld || op.has("rtol");
+  Operand absolute = op.operandOr("atol", Number::of(0.0)), relative = op.operandOr(isOld ? "rcond" : "rtol", Number::of(isOld ? 1e-15 : 0.0));
   Batches batches = batchesOf(op, a);
   auto perMatrix = [&](Operand o) {
     return o.tensor ? Operand(batches.in(o.tensor, 0, kWork), ArrayRef<int64_t>{0}) : o;
   };
-  SvdFactors f = factorSvd(op, batches.matrix(a), false);
+  Tensor matrix = batches.matrix(a);
+  if (op.flag("hermitian", false)) // the lower triangle says what the upper one is
+    matrix = op.map(kWork, kWork, {matrix, transposed(op, matrix)}, [&](Scalars &s, ValueRange v) {
+      Scalars ints(s.b, s.loc, kLong);
+      return s.select(ints.compare(Compare::Ge, op.index(ints, 1), op.index(ints, 2)), v[0], v[1]);
+    });
+  SvdFactors f = factorSvd(op, matrix, false);
   if (!f.u || !f.vh)
     return failure();
   Tensor largest = op.reduce(ReduceKind::Max, f.values, {1});
@@ -431,7 +478,7 @@ static LogicalResult convertPseudoInverse(Op &op) {
 }
 
 void populateLinearAlgebra(ConverterTable &t) {
-  t["aten.linalg_lu_factor_ex"] = t["aten.linalg_lu_factor"] = convertLuFactor;
+  t["aten.linalg_lu_factor_ex"] = t["aten.linalg_lu_factor"] = t["aten._lu_with_info"] = convertLuFactor;
   t["aten.linalg_lu"] = convertLu;
   t["aten.lu_unpack"] = convertLuUnpack;
   t["aten.linalg_lu_solve"] = t["aten.lu_solve"] = convertLuSolve;
@@ -443,10 +490,10 @@ void populateLinearAlgebra(ConverterTable &t) {
   t["aten.triangular_solve"] = convertTriangularSolve;
   t["aten.cholesky"] = t["aten.linalg_cholesky_ex"] = t["aten.linalg_cholesky"] = convertCholesky;
   t["aten.cholesky_solve"] = t["aten.cholesky_inverse"] = convertCholeskySolve;
-  t["aten.linalg_qr"] = convertQr;
+  t["aten.linalg_qr"] = t["aten.qr"] = convertQr;
   t["aten._linalg_eigh"] = t["aten.linalg_eigh"] = t["aten.linalg_eigvalsh"] = convertSymmetric;
-  t["aten._linalg_svd"] = t["aten.linalg_svd"] = t["aten.linalg_svdvals"] = convertSvd;
-  t["aten.linalg_pinv"] = convertPseudoInverse;
+  t["aten._linalg_svd"] = t["aten.linalg_svd"] = t["aten.linalg_svdvals"] = t["aten.svd"] = convertSvd;
+  t["aten.linalg_pinv"] = t["aten.pinverse"] = convertPseudoInverse;
 }
 
 } // namespace tenon::torch_export

@@ -33,14 +33,14 @@ Tensors repeatSteps(Op &op, AffineExpr count, ArrayRef<Tensor> carry, ArrayRef<T
 /// An index of rank 0, the same for all.
 static Operand everywhere(Tensor k) { return Operand(k, SmallVector<int64_t>()); }
 
-static Tensor column(Op &op, Tensor a, Tensor k) {
+Tensor columnOf(Op &op, Tensor a, Tensor k) {
   return op.gather(a, {everywhere(k)}, {0, 1, -1}, {a.dim(0), a.dim(1)});
 }
-static Tensor row(Op &op, Tensor a, Tensor k) {
+Tensor rowOf(Op &op, Tensor a, Tensor k) {
   return op.gather(a, {everywhere(k)}, {0, -1, 1}, {a.dim(0), a.dim(2)});
 }
 /// Element k of each vector of a batch.
-static Tensor entry(Op &op, Tensor v, Tensor k) { return op.gather(v, {everywhere(k)}, {0, -1}, {v.dim(0)}); }
+Tensor entryOf(Op &op, Tensor v, Tensor k) { return op.gather(v, {everywhere(k)}, {0, -1}, {v.dim(0)}); }
 
 Tensor diagonalOf(Op &op, Tensor a) {
   if (!a)
@@ -109,7 +109,7 @@ Tensor orderOfPivots(Op &op, Tensor pivots, AffineExpr rows) {
     return {};
   return repeatSteps(op, pivots.dim(1), {counted(op, pivots.dim(0), rows)}, {pivots}, false,
                      [&](Tensor k, ArrayRef<Tensor> carry, ArrayRef<Tensor> captures) -> Tensors {
-                       return {reorder(op, carry[0], exchange(op, entry(op, captures[0], k), k, rows))};
+                       return {reorder(op, carry[0], exchange(op, entryOf(op, captures[0], k), k, rows))};
                      })[0];
 }
 
@@ -119,7 +119,7 @@ LuFactors factorLu(Op &op, Tensor a) {
   AffineExpr batch = a.dim(0), rows = a.dim(1), steps = smaller(op, rows, a.dim(2));
   auto step = [&](Tensor k, ArrayRef<Tensor> carry, ArrayRef<Tensor>) -> Tensors {
     Tensor lu = carry[0];
-    Tensor sizes = op.map(kWork, kWork, {column(op, lu, k), Operand::raw(k)}, [&](Scalars &s, ValueRange v) {
+    Tensor sizes = op.map(kWork, kWork, {columnOf(op, lu, k), Operand::raw(k)}, [&](Scalars &s, ValueRange v) {
       Scalars ints(s.b, s.loc, kLong);
       return s.select(ints.compare(Compare::Lt, op.index(ints, 1), v[1]), s.number(-1), s.abs(v[0]));
     });
@@ -128,10 +128,10 @@ LuFactors factorLu(Op &op, Tensor a) {
       return Tensors(4);
     Tensor positions = exchange(op, p, k, rows);
     lu = takeRows(op, lu, positions);
-    Tensor below = column(op, lu, k), pivot = entry(op, below, k);
+    Tensor below = columnOf(op, lu, k), pivot = entryOf(op, below, k);
     Tensor next = op.map(
         kWork, kWork,
-        {lu, Operand(below, {0, 1}), Operand(row(op, lu, k), {0, 2}), Operand(pivot, {0}), Operand::raw(k)},
+        {lu, Operand(below, {0, 1}), Operand(rowOf(op, lu, k), {0, 2}), Operand(pivot, {0}), Operand::raw(k)},
         [&](Scalars &s, ValueRange v) {
           Scalars ints(s.b, s.loc, kLong);
           Value i = op.index(ints, 1), j = op.index(ints, 2), zero = s.number(0);
@@ -157,10 +157,10 @@ Tensor solveTriangular(Op &op, Tensor t, Tensor b, bool isUpper, bool isUnit) {
   if (!t || !b)
     return {};
   auto step = [&](Tensor k, ArrayRef<Tensor> carry, ArrayRef<Tensor> captures) -> Tensors {
-    Tensor beside = column(op, captures[0], k);
+    Tensor beside = columnOf(op, captures[0], k);
     return {op.map(kWork, kWork,
-                   {carry[0], Operand(row(op, carry[0], k), {0, 2}), Operand(beside, {0, 1}),
-                    Operand(entry(op, beside, k), {0}), Operand::raw(k)},
+                   {carry[0], Operand(rowOf(op, carry[0], k), {0, 2}), Operand(beside, {0, 1}),
+                    Operand(entryOf(op, beside, k), {0}), Operand::raw(k)},
                    [&](Scalars &s, ValueRange v) {
                      Scalars ints(s.b, s.loc, kLong);
                      Value i = op.index(ints, 1), y = isUnit ? v[1] : s.div(v[1], v[3]);
@@ -180,7 +180,7 @@ std::pair<Tensor, Tensor> factorCholesky(Op &op, Tensor a) {
   if (!a)
     return {};
   auto step = [&](Tensor k, ArrayRef<Tensor> carry, ArrayRef<Tensor>) -> Tensors {
-    Tensor c = column(op, carry[0], k), pivot = entry(op, c, k);
+    Tensor c = columnOf(op, carry[0], k), pivot = entryOf(op, c, k);
     Tensor next = op.map(
         kWork, kWork, {carry[0], Operand(c, {0, 1}), Operand(c, {0, 2}), Operand(pivot, {0}), Operand::raw(k)},
         [&](Scalars &s, ValueRange v) {
@@ -216,7 +216,7 @@ std::pair<Tensor, Tensor> factorQr(Op &op, Tensor a) {
     return {};
   AffineExpr batch = a.dim(0), rows = a.dim(1);
   auto step = [&](Tensor k, ArrayRef<Tensor> carry, ArrayRef<Tensor>) -> Tensors {
-    Tensor q = carry[0], r = carry[1], c = column(op, r, k), pivot = entry(op, c, k);
+    Tensor q = carry[0], r = carry[1], c = columnOf(op, r, k), pivot = entryOf(op, c, k);
     Tensor squares = op.map(kWork, kWork, {c, Operand::raw(k)}, [&](Scalars &s, ValueRange v) {
       Scalars ints(s.b, s.loc, kLong);
       return s.select(ints.compare(Compare::Gt, op.index(ints, 1), v[1]), s.mul(v[0], v[0]), s.number(0));

@@ -48,5 +48,46 @@ Tensor unitMatrices(Op &op, mlir::AffineExpr batch, mlir::AffineExpr n);
 Tensor triangleOf(Op &op, Tensor a, bool isLower, bool hasUnitDiagonal = false);
 Tensor diagonalOf(Op &op, Tensor a);
 
+/// An operator's way between tensors of any number of leading dimensions and [batch, rows, columns].
+class Batches {
+public:
+  Batches(Op &op, llvm::ArrayRef<mlir::AffineExpr> leading)
+      : op(op), leading(leading.begin(), leading.end()), batch(graph::product(this->leading, op.context())) {}
+
+  Op &op;
+  graph::Dims leading;
+  mlir::AffineExpr batch;
+
+  /// The last `kept` dimensions stay; those before are broadcast to the batch.
+  Tensor in(Tensor x, int64_t kept, ScalarType type) const {
+    if (!x)
+      return {};
+    graph::Dims dims = leading, flat{batch}, own = x.dims();
+    llvm::ArrayRef<mlir::AffineExpr> last = llvm::ArrayRef(own).take_back(kept);
+    dims.append(last.begin(), last.end());
+    flat.append(last.begin(), last.end());
+    return op.reshape(op.broadcast(op.convert(x, type), dims), flat);
+  }
+  Tensor matrix(Tensor x) const { return in(x, 2, kWork); }
+  Tensor out(Tensor x, ScalarType type) const {
+    if (!x)
+      return {};
+    graph::Dims dims = leading, own = x.dims();
+    dims.append(own.begin() + 1, own.end());
+    return op.reshape(op.convert(x, type), dims);
+  }
+};
+
+Batches batchesOf(Op &op, Tensor a, int64_t kept = 2);
+/// A real matrix or a batch of them; null, and reported, for anything else.
+Tensor matrixArgument(Op &op, llvm::StringRef name);
+/// The last two dimensions exchanged.
+Tensor transposed(Op &op, Tensor x);
+Tensor inverseOf(Op &op, Tensor a);
+/// Column k of each matrix, row k, element k of each vector; k is of rank 0.
+Tensor columnOf(Op &op, Tensor a, Tensor k);
+Tensor rowOf(Op &op, Tensor a, Tensor k);
+Tensor entryOf(Op &op, Tensor v, Tensor k);
+
 } // namespace tenon::torch_export
 #endif

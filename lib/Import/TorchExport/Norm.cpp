@@ -1,4 +1,5 @@
 // Softmax, normalizations and losses, written with reductions and maps.
+#include "GraphImporter.h"
 #include "Reduction.h"
 
 using namespace mlir;
@@ -31,7 +32,8 @@ static Tensor softmax(Op &op, Tensor x, int64_t dim, bool isLog) {
                 [](Scalars &s, ValueRange v) { return s.sub(s.sub(v[0], v[1]), s.make<math::LogOp>(v[2])); });
 }
 
-static Convert convertSoftmax(bool isLog, bool isMin = false) {
+/// `isSafe`: lines of -inf give 0.
+static Convert convertSoftmax(bool isLog, bool isMin = false, bool isSafe = false) {
   return [=](Op &op) {
     Tensor x = op.tensor("self");
     if (!x)
@@ -45,7 +47,15 @@ static Convert convertSoftmax(bool isLog, bool isMin = false) {
     x = op.convert(x, work);
     if (isMin)
       x = op.map(work, work, {x}, [](Scalars &s, ValueRange v) { return s.neg(v[0]); });
-    return op.finish(op.convert(softmax(op, x, dim, isLog), type));
+    Tensor y = softmax(op, x, dim, isLog);
+    if (isSafe) {
+      Tensor largest = op.reduce(ReduceKind::Max, x, {dim});
+      y = op.map(work, work, {y, Operand(largest, keptDims(x.rank(), dim))}, [](Scalars &s, ValueRange v) {
+        Value isEmpty = s.compare(Compare::Eq, v[1], s.number(-std::numeric_limits<double>::infinity()));
+        return s.select(isEmpty, s.number(0), v[0]);
+      });
+    }
+    return op.finish(op.convert(y, type));
   };
 }
 
@@ -178,6 +188,12 @@ static Tensor scaleChannels(Op &op, ScalarType result, Tensor x, Tensor mean, Te
   });
 }
 
+/// Gives an argument that the operator changes its new value.
+static bool writeArgument(Op &op, StringRef name, Tensor value) {
+  std::optional<TensorArg> argument = op.node.arg(name).as<TensorArg>();
+  return argument && value && op.importer.values.write(op, argument->name, value);
+}
+
 /// All batch norms: with stored statistics, or with those of the batch, which then may update the stored ones.
 static LogicalResult convertBatchNorm(Op &op) {
   StringRef name = op.node.op();
@@ -210,14 +226,12 @@ static LogicalResult convertBatchNorm(Op &op) {
   results.push_back(y);
   unsigned count = op.node.resultNames().size();
   bool isFunctional = name.contains("functional");
-  if (!isFunctional && runningMean && name != "aten._native_batch_norm_legit.no_stats")
-    return op.unsupported("in training mode with running statistics that change in place",
-                          "call run_decompositions() on the exported program");
+  bool updates = !isFunctional && runningMean && runningVar;
   if (count > 1)
-    results.push_back(mean);
+    results.push_back(op.convert(mean, op.resultDtype(1)));
   if (count > 2)
-    results.push_back(op.isUsed(2) ? rsqrtOf(op, variance, eps) : Tensor());
-  if (count > 3) {
+    results.push_back(op.isUsed(2) ? op.convert(rsqrtOf(op, variance, eps), op.resultDtype(2)) : Tensor());
+  if (isFunctional ? count > 3 : updates) {
     Dims sizes = x.dims();
     AffineExpr total = op.constant(1);
     for (int64_t d : dims)
@@ -232,8 +246,12 @@ static LogicalResult convertBatchNorm(Op &op) {
         return s.add(s.mul(v[0], s.number(1 - momentum)), s.mul(value, s.number(momentum)));
       });
     };
-    results.push_back(blend(runningMean, mean, false));
-    results.push_back(blend(runningVar, variance, true));
+    Tensor nextMean = blend(runningMean, mean, false), nextVar = blend(runningVar, variance, true);
+    if (isFunctional) {
+      results.append({nextMean, nextVar});
+    } else if (!writeArgument(op, "running_mean", nextMean) || !writeArgument(op, "running_var", nextVar)) {
+      return op.isBad() ? failure() : op.unsupported("with running statistics that are views");
+    }
   }
   return op.finish(results);
 }
@@ -307,9 +325,7 @@ static LogicalResult convertCosineSimilarity(Op &op) {
 // Losses
 //===----------------------------------------------------------------------===//
 
-enum Reduction { kNone = 0, kMean = 1, kSum = 2 };
-
-static Tensor reduceLoss(Op &op, Tensor loss, int64_t how) {
+Tensor reduceLoss(Op &op, Tensor loss, int64_t how) {
   if (!loss || how == kNone)
     return loss;
   SmallVector<int64_t> all = upTo(loss.rank());
@@ -482,14 +498,15 @@ static void populateLosses(ConverterTable &t) {
 }
 
 void populateNorm(ConverterTable &t) {
-  t["aten.softmax"] = t["aten._softmax"] = t["aten._safe_softmax"] = convertSoftmax(false);
+  t["aten.softmax"] = t["aten._softmax"] = convertSoftmax(false);
+  t["aten._safe_softmax"] = convertSoftmax(false, false, true);
   t["aten.log_softmax"] = t["aten._log_softmax"] = convertSoftmax(true);
   t["aten.layer_norm"] = t["aten.native_layer_norm"] = convertLayerNorm;
   t["aten.rms_norm"] = t["aten._fused_rms_norm"] = convertRmsNorm;
   t["aten.group_norm"] = t["aten.native_group_norm"] = convertGroupNorm;
   t["aten.batch_norm"] = t["aten.native_batch_norm"] = t["aten._native_batch_norm_legit"] =
       t["aten._native_batch_norm_legit_no_training"] = t["aten._native_batch_norm_legit_functional"] =
-          t["aten.cudnn_batch_norm"] = convertBatchNorm;
+          t["aten.cudnn_batch_norm"] = t["aten._batch_norm_with_update"] = convertBatchNorm;
   t["aten.instance_norm"] = convertInstanceNorm;
   t["aten._weight_norm"] = t["aten._weight_norm_interface"] = convertWeightNorm;
   t["aten.cosine_similarity"] = convertCosineSimilarity;

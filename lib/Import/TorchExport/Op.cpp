@@ -27,9 +27,9 @@ LogicalResult Op::unsupported(const Twine &reason, const Twine &wayOut) {
 }
 
 RandomSource Op::randomSource() {
-  if (!isBatched)
+  if (!isBatched && !isInNestOfDifferentNumbers(importer.graph, node))
     return importer.state.random.next(*this);
-  (void)unsupported("under vmap", "draw the random numbers outside and pass them in");
+  (void)unsupported("under vmap", "call run_decompositions() on the exported program");
   return {};
 }
 

@@ -28,16 +28,9 @@ static bool readPadding(Op &op, StringRef name, Tensor x, Dims &low, Dims &high)
   return true;
 }
 
-static LogicalResult padConstant(Op &op) {
-  Tensor x = op.tensor("self");
-  Dims low, high;
-  if (!readPadding(op, "pad", x, low, high))
-    return failure();
-  Operand value = op.operandOr("value", Number::of(0.0));
-  if (!value.number || !value.number->isConstant())
-    return op.unsupported("with a value that is no constant");
-  // Negative paddings crop.
-  for (int64_t d = 0; d < x.rank(); ++d) {
+/// Cuts off what constant paddings below 0 say, which become 0.
+static Tensor crop(Op &op, Tensor x, Dims &low, Dims &high) {
+  for (int64_t d = 0; x && d < x.rank(); ++d) {
     std::optional<int64_t> l = graph::asConstant(low[d]), h = graph::asConstant(high[d]);
     int64_t before = l ? std::max<int64_t>(-*l, 0) : 0, after = h ? std::max<int64_t>(-*h, 0) : 0;
     if (before == 0 && after == 0)
@@ -48,6 +41,18 @@ static LogicalResult padConstant(Op &op) {
     if (after)
       high[d] = op.constant(0);
   }
+  return x;
+}
+
+static LogicalResult padConstant(Op &op) {
+  Tensor x = op.tensor("self");
+  Dims low, high;
+  if (!readPadding(op, "pad", x, low, high))
+    return failure();
+  Operand value = op.operandOr("value", Number::of(0.0));
+  if (!value.number || !value.number->isConstant())
+    return op.unsupported("with a value that is no constant");
+  x = crop(op, x, low, high);
   return op.finish(op.pad(x, low, high, value.number->asDouble()));
 }
 
@@ -56,6 +61,10 @@ static LogicalResult padFromInside(Op &op, Mode mode, StringRef name) {
   Tensor x = op.tensor("self");
   Dims low, high;
   if (!readPadding(op, name, x, low, high))
+    return failure();
+  if (mode == Mode::Circular) // the other modes count from the ends of the whole tensor
+    x = crop(op, x, low, high);
+  if (!x)
     return failure();
   Dims dims = x.dims();
   SmallVector<Operand> indices;

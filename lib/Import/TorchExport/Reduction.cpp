@@ -233,6 +233,11 @@ static LogicalResult convertNorm(Op &op) {
   double order = op.has("ord") ? op.number("ord") : op.has("p") ? op.number("p") : 2.0;
   SmallVector<int64_t> dims = op.dims("dim", x.rank());
   ScalarType type = op.resultDtype();
+  if (isComplex(x.dtype)) {
+    ScalarType part = x.dtype == ScalarType::ComplexDouble ? ScalarType::Double : ScalarType::Float;
+    x = op.map(
+        part, x.dtype, {x}, [](Scalars &s, ValueRange v) { return s.make<complex::AbsOp>(v[0]); }, part);
+  }
   Tensor result = normOver(op, op.convert(x, computeType(type)), order, dims);
   return op.finish(op.convert(finishDims(op, result, dims, x.rank(), keepsDims(op)), type));
 }

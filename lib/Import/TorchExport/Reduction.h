@@ -14,6 +14,9 @@ llvm::SmallVector<int64_t> keptDims(int64_t rank, llvm::ArrayRef<int64_t> reduce
 Tensor meanOver(Op &op, Tensor x, llvm::ArrayRef<int64_t> dims);
 /// In two passes; the divisor is the count less `correction`.
 std::pair<Tensor, Tensor> meanAndVariance(Op &op, Tensor x, llvm::ArrayRef<int64_t> dims, double correction);
+/// How losses of elements become one: the values of torch's enumeration.
+enum LossReduction { kNone = 0, kMean = 1, kSum = 2 };
+Tensor reduceLoss(Op &op, Tensor loss, int64_t how);
 Tensor normOver(Op &op, Tensor x, double order, llvm::ArrayRef<int64_t> dims);
 
 } // namespace tenon::torch_export

@@ -309,6 +309,40 @@ static LogicalResult convertGridSample(Op &op) {
       ScalarType::Unknown, dims));
 }
 
+/// Places in an image, -1 to 1, moved by a matrix of each sample: x first in the last dimension.
+static LogicalResult convertAffineGrid(Op &op) {
+  Tensor theta = op.tensor("theta");
+  Dims size = op.sizes("size");
+  bool alignsCorners = op.flag("align_corners", false);
+  if (op.isBad() || size.size() < 4 || size.size() > 5)
+    return op.isBad() ? failure() : op.error("needs an image or a volume");
+  Dims dims(size);
+  dims.erase(dims.begin() + 1);
+  int64_t spatial = dims.size() - 1, last = dims.size();
+  dims.push_back(op.constant(spatial));
+  ScalarType work = computeType(theta.dtype);
+  SmallVector<Operand> rows;
+  for (int64_t i = 0; i <= spatial; ++i)
+    rows.push_back(Operand(op.select(theta, 2, op.constant(i)), {0, last}));
+  return op.finish(op.map(
+      theta.dtype, work, rows,
+      [&](Scalars &s, ValueRange v) {
+        Value sum = v[spatial], one = s.number(1), two = s.number(2);
+        for (int64_t i = 0; i < spatial; ++i) { // the last dimension is x
+          int64_t d = spatial - i;
+          Value at = op.index(s, d), n = op.sizeValue(s, dims[d]);
+          Value place = alignsCorners
+                            ? s.sub(s.div(s.mul(two, at), s.max(s.sub(n, one), one)), one)
+                            : s.sub(s.div(s.add(s.mul(two, at), one), n), one);
+          if (alignsCorners) // the middle of one element
+            place = s.select(s.compare(Compare::Eq, n, one), s.number(0), place);
+          sum = s.add(sum, s.mul(v[i], place));
+        }
+        return sum;
+      },
+      ScalarType::Unknown, dims));
+}
+
 void populateResampling(ConverterTable &t) {
   auto add = [&](StringRef name, Filter filter, int64_t spatial, bool isSmooth) {
     t[name] = upsample(filter, spatial, isSmooth);
@@ -325,6 +359,7 @@ void populateResampling(ConverterTable &t) {
   add("aten.upsample_bicubic2d", Filter::Cubic, 2, false);
   add("aten._upsample_bilinear2d_aa", Filter::Linear, 2, true);
   add("aten._upsample_bicubic2d_aa", Filter::Cubic, 2, true);
+  t["aten.affine_grid_generator"] = convertAffineGrid;
   t["aten.grid_sampler_2d"] = t["aten.grid_sampler_3d"] = t["aten.grid_sampler"] = convertGridSample;
 }
 

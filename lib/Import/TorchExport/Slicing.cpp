@@ -172,16 +172,21 @@ static LogicalResult convertTensorSplit(Op &op) {
   Tensor x = op.tensor("self");
   if (!x)
     return failure();
-  int64_t dim = op.dim("dim", x.rank(), 0);
+  StringRef name = op.node.op(); // hsplit, vsplit, dsplit name their dimension
+  int64_t fixed = name.starts_with("aten.dsplit") ? 2 : name.starts_with("aten.hsplit") && x.rank() > 1 ? 1 : 0;
+  int64_t dim = op.dim("dim", x.rank(), fixed);
+  if (op.isBad())
+    return failure();
+  if (op.has("tensor_indices_or_sections"))
+    return op.unsupported("at places that are a tensor", "split at places that are numbers");
   AffineExpr size = x.dim(dim);
   SmallVector<AffineExpr> sizes;
   if (op.has("sections")) {
-    std::optional<int64_t> n = graph::asConstant(size);
     int64_t sections = op.integer("sections");
-    if (!n || sections < 1)
-      return op.unsupported("of a symbolic size");
-    for (int64_t i = 0; i < sections; ++i)
-      sizes.push_back(op.constant(*n / sections + (i < *n % sections)));
+    if (sections < 1)
+      return op.error("needs a positive number of sections");
+    for (int64_t i = 0; i < sections; ++i) // the first ones are larger by one where it does not divide
+      sizes.push_back(graph::normalize((size + (sections - 1 - i)).floorDiv(sections)));
   } else {
     AffineExpr last = op.constant(0);
     for (AffineExpr bound : op.sizes("indices")) {
@@ -354,7 +359,7 @@ static LogicalResult convertRepeat(Op &op) {
 }
 
 /// Position i as often as `repeats[i]` says: it is the number of runs that end at or before each place.
-static Tensor repeatedPositions(Op &op, Tensor repeats, AffineExpr length) {
+Tensor repeatedPositions(Op &op, Tensor repeats, AffineExpr length) {
   Tensor ends = op.cumulate(graph::ReduceKind::Sum, op.convert(repeats, ScalarType::Long), 0);
   if (!ends)
     return {};
@@ -372,22 +377,44 @@ static LogicalResult convertRepeatedPositions(Op &op) {
     return failure();
   std::optional<Dims> dims = op.resultDims();
   AffineExpr length = op.has("output_size") ? op.size("output_size") : dims ? (*dims)[0] : AffineExpr();
+  if (!length && !op.isBad())
+    length = op.foundSize(op.reduce(graph::ReduceKind::Sum, op.convert(repeats, ScalarType::Long), {0}));
   if (op.isBad() || !length)
-    return op.isBad() ? failure()
-                      : op.unsupported("with a length that depends on data", "pass output_size to repeat_interleave");
+    return failure();
   return op.finish(op.convert(repeatedPositions(op, repeats, length), op.resultDtype()));
+}
+
+/// How often is a tensor of one number for each position, or for all.
+static LogicalResult repeatByTensor(Op &op, Tensor x, int64_t dim) {
+  Tensor repeats = op.tensor("repeats");
+  std::optional<Dims> recorded = op.resultDims();
+  if (op.isBad() || !recorded)
+    return failure();
+  repeats = op.broadcast(op.convert(repeats, ScalarType::Long), {x.dim(dim)});
+  AffineExpr length = op.has("output_size") ? op.size("output_size") : (*recorded)[dim];
+  if (!length)
+    length = op.foundSize(op.reduce(graph::ReduceKind::Sum, repeats, {0}));
+  if (op.isBad() || !length)
+    return failure();
+  Dims dims = x.dims();
+  dims[dim] = length;
+  SmallVector<int64_t> coords = upTo(x.rank());
+  coords[dim] = -1;
+  return op.finish(op.gather(x, {Operand(repeatedPositions(op, repeats, length), dim)}, coords, dims));
 }
 
 static LogicalResult convertRepeatInterleave(Op &op) {
   if (!op.has("self"))
     return convertRepeatedPositions(op);
   Tensor x = op.tensor("self");
-  if (!x || !op.node.arg("repeats").as<SymIntArg>())
-    return op.isBad() ? failure() : op.unsupported("with a tensor of repetitions");
-  AffineExpr count = op.size("repeats");
+  if (!x)
+    return failure();
   if (!op.has("dim"))
     x = op.flatten(x, 0, x.rank() - 1);
   int64_t dim = op.has("dim") ? op.dim("dim", x.rank()) : 0;
+  if (op.node.arg("repeats").as<TensorArg>())
+    return repeatByTensor(op, x, dim);
+  AffineExpr count = op.size("repeats");
   Dims dims = x.dims(), wide = dims, full, merged = dims;
   wide.insert(wide.begin() + dim + 1, op.constant(1));
   full = wide;
@@ -503,11 +530,12 @@ static Tensor diagonal(Op &op, Tensor x, int64_t offset, int64_t a, int64_t b) {
 }
 
 static LogicalResult convertDiagonal(Op &op) {
-  Tensor x = op.tensor("self");
+  bool isLinalg = op.node.op().starts_with("aten.linalg_diagonal");
+  Tensor x = op.tensor(isLinalg ? "A" : "self");
   if (!x)
     return failure();
   int64_t offset = op.integer("offset", 0);
-  int64_t a = op.dim("dim1", x.rank(), 0), b = op.dim("dim2", x.rank(), 1);
+  int64_t a = op.dim("dim1", x.rank(), isLinalg ? -2 : 0), b = op.dim("dim2", x.rank(), isLinalg ? -1 : 1);
   if (op.isBad() || a == b)
     return op.isBad() ? failure() : op.error("names one dimension twice");
   return op.finish(diagonal(op, x, offset, a, b));
@@ -718,7 +746,7 @@ void populateSlicing(ConverterTable &t) {
   t["aten.select_scatter"] = convertSelectScatter;
   t["aten.split"] = t["aten.split_with_sizes"] = t["aten.split_copy"] = t["aten.split_with_sizes_copy"] = convertSplit;
   t["aten.chunk"] = convertChunk;
-  t["aten.tensor_split"] = convertTensorSplit;
+  t["aten.tensor_split"] = t["aten.hsplit"] = t["aten.vsplit"] = t["aten.dsplit"] = convertTensorSplit;
   t["aten.unbind"] = t["aten.unbind_copy"] = convertUnbind;
   t["aten.cat"] = t["aten.concat"] = t["aten.concatenate"] = convertCat;
   t["aten.stack"] = convertStack;

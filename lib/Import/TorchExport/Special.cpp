@@ -1,5 +1,5 @@
 // Special functions, computed in float64 and rounded to the result's type.
-#include "Converter.h"
+#include "SpecialFunctions.h"
 
 using namespace mlir;
 
@@ -11,7 +11,7 @@ static Value fraction(Scalars &s, Value x) { return s.sub(x, s.make<math::FloorO
 static Value isZero(Scalars &s, Value x) { return s.compare(Compare::Eq, x, s.number(0)); }
 
 /// log |Gamma(x)|: the approximation of Lanczos, and the reflection below 1/2.
-static Value logGamma(Scalars &s, Value x) {
+Value logGamma(Scalars &s, Value x) {
   static constexpr double kCoefficients[] = {
       0.99999999999980993,  676.5203681218851,     -1259.1392167224028,  771.32342877765313, -176.61502916214059,
       12.507343278686905,   -0.13857109526572012,  9.9843695780195716e-6, 1.5056327351493116e-7};
@@ -56,8 +56,8 @@ static Value digamma(Scalars &s, Value x) {
   return s.select(isZero(s, x), s.make<math::CopySignOp>(s.number(kInfinity), s.neg(x)), result);
 }
 
-/// Hurwitz's zeta function for x > 1: ten terms, and the formula of Euler and Maclaurin for the rest.
-static Value zeta(Scalars &s, Value x, Value q) {
+/// Hurwitz's zeta function for x > 1 and q > 0: ten terms, and the formula of Euler and Maclaurin for the rest.
+static Value zetaAbove(Scalars &s, Value x, Value q) {
   // (2k)! / B(2k)
   static constexpr double kSeries[] = {12.0,
                                        -720.0,
@@ -88,6 +88,17 @@ static Value zeta(Scalars &s, Value x, Value q) {
     b = s.div(b, a);
     k = s.add(k, one);
   }
+  return sum;
+}
+
+/// The sum over all whole k of (q + k)^-x is periodic in q, so that what lies below 0 is a difference of sums above it.
+static Value zeta(Scalars &s, Value x, Value q) {
+  Value one = s.number(1), zero = s.number(0);
+  Value isBelow = s.compare(Compare::Lt, q, zero), rest = fraction(s, q);
+  Value above = zetaAbove(s, x, s.select(isBelow, rest, q));
+  Value mirrored = s.sub(zetaAbove(s, x, s.sub(one, rest)), zetaAbove(s, x, s.sub(one, q)));
+  Value isOdd = s.compare(Compare::Ne, fraction(s, s.mul(x, s.number(0.5))), zero);
+  Value sum = s.select(isBelow, s.add(above, s.select(isOdd, s.neg(mirrored), mirrored)), above);
   // Beyond where the terms matter the quotients may be infinity by infinity.
   Value isPole = s.both(s.compare(Compare::Le, q, zero), isZero(s, fraction(s, q)));
   Value isUndefined = s.both(s.compare(Compare::Le, q, zero), s.compare(Compare::Ne, x, s.make<math::FloorOp>(x)));
@@ -98,7 +109,7 @@ static Value zeta(Scalars &s, Value x, Value q) {
 }
 
 /// exp(x^2) erfc(x), and its series where erfc is too small to be a number.
-static Value scaledErfc(Scalars &s, Value x) {
+Value scaledErfc(Scalars &s, Value x) {
   Value square = s.mul(x, x), isLarge = s.compare(Compare::Gt, x, s.number(25));
   Value near = s.mul(s.make<math::ExpOp>(square), s.make<math::ErfcOp>(x));
   Value r = s.div(s.number(0.5), square); // 1 - r + 3 r^2 - 15 r^3

@@ -4,6 +4,7 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MathExtras.h"
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -103,6 +104,7 @@ private:
   SymExprRef parse(unsigned depth);
   SymExprRef parseSymbol();
   SymExprRef parseRational();
+  SymExprRef parseFloat(StringRef digits);
   SymExprRef parseOperands(StringRef function, unsigned depth);
 
   StringRef text;
@@ -123,7 +125,7 @@ static std::optional<Function> findFunction(StringRef name) {
       .Cases({"FloorDiv", "CleanDiv"}, Function{Kind::FloorDiv, 2, 2})
       .Case("CeilDiv", Function{Kind::CeilDiv, 2, 2})
       .Cases({"Mod", "PythonMod"}, Function{Kind::Mod, 2, 2})
-      .Case("IntTrueDiv", Function{Kind::TrueDiv, 2, 2})
+      .Cases({"IntTrueDiv", "FloatTrueDiv"}, Function{Kind::TrueDiv, 2, 2})
       .Cases({"floor", "FloorToInt"}, Function{Kind::Floor, 1, 1})
       .Cases({"ceiling", "CeilToInt"}, Function{Kind::Ceil, 1, 1})
       .Case("TruncToInt", Function{Kind::Trunc, 1, 1})
@@ -187,7 +189,7 @@ SymExprRef Parser::parse(unsigned depth) {
     if (end == StringRef::npos)
       return fail("expected ')'");
     at = end + 1;
-    return unsupported("Float(" + digits + ")");
+    return parseFloat(digits);
   }
   return parseOperands(name, depth);
 }
@@ -233,6 +235,45 @@ SymExprRef Parser::parseRational() {
   return e;
 }
 
+/// Whether `value * s`, as Python computes it, and `num * s / den` have the same whole part for all sizes s up to 2^24.
+static bool roundsAlike(double value, int64_t num, int64_t den) {
+  constexpr int64_t kMaxSize = int64_t(1) << 24;
+  // What is no whole number is further from one than rounding goes; what is one must be met exactly.
+  if (num > kMaxSize)
+    return false;
+  for (int64_t whole = num, size = den; size <= kMaxSize; size += den, whole += num)
+    if (value * static_cast<double>(size) != static_cast<double>(whole))
+      return false;
+  return true;
+}
+
+/// A float as the fraction with the least denominator that is rounded to it.
+SymExprRef Parser::parseFloat(StringRef digits) {
+  double value;
+  constexpr int64_t kMaxDenominator = int64_t(1) << 20;
+  if (digits.getAsDouble(value) || !std::isfinite(value) || value < 0 || value > static_cast<double>(kMaxDenominator))
+    return unsupported("Float(" + digits + ")");
+  // Continued fractions.
+  int64_t num = 1, den = 0, lastNum = 0, lastDen = 1;
+  for (double rest = value; den <= kMaxDenominator && num <= (int64_t(1) << 40);) {
+    auto whole = static_cast<int64_t>(std::floor(rest));
+    lastNum = std::exchange(num, whole * num + lastNum);
+    lastDen = std::exchange(den, whole * den + lastDen);
+    if (den <= kMaxDenominator && static_cast<double>(num) / static_cast<double>(den) == value) {
+      if (!roundsAlike(value, num, den))
+        break;
+      auto e = make(den == 1 ? Kind::Integer : Kind::Rational, num);
+      e->denominator = den;
+      return e;
+    }
+    double fraction = rest - static_cast<double>(whole);
+    if (fraction < 1e-12)
+      break;
+    rest = 1 / fraction;
+  }
+  return unsupported("Float(" + digits + ")");
+}
+
 SymExprRef Parser::parseOperands(StringRef name, unsigned depth) {
   SmallVector<SymExprRef, 2> operands;
   bool hasKeyword = false;
@@ -260,6 +301,8 @@ SymExprRef Parser::parseOperands(StringRef name, unsigned depth) {
     rest->operands = {quotient, operands[2]};
     return rest;
   }
+  if (name == "ToFloat" && operands.size() == 1 && !hasKeyword)
+    return operands[0];
   std::optional<Function> function = findFunction(name);
   if (!function || hasKeyword) {
     auto e = unsupported(name);

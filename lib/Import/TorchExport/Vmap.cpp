@@ -32,6 +32,22 @@ static int64_t depthOfNest(const Graph &graph, const Node &node) {
   return deepest;
 }
 
+bool isInNestOfDifferentNumbers(const Graph &graph, const Node &node) {
+  SmallVector<bool> nest;
+  for (const Node &other : graph.nodes) {
+    if (&other == &node)
+      return llvm::is_contained(nest, true);
+    StringRef op = other.op();
+    if (!op.consume_front(kPrefix))
+      continue;
+    if (op.starts_with("_vmap_increment_nesting"))
+      nest.push_back(other.arg(size_t(1)).as<StringRef>() != StringRef("same"));
+    else if (op.starts_with("_vmap_decrement_nesting") && !nest.empty())
+      nest.pop_back();
+  }
+  return false;
+}
+
 static Tensor readBatched(Op &op, int64_t depth) {
   auto name = op.node.arg(size_t(0)).as<TensorArg>();
   Tensor x = name ? op.readValue(name->name) : Tensor();

@@ -166,7 +166,9 @@ public:
   mlir::Value load(mlir::Value pointer, mlir::RankedTensorType type, const Point &point);
   /// An argument of the kernel, in whatever layout it is stored.
   mlir::Value loadArgument(mlir::BlockArgument argument, const Point &point);
-  mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::AffineExpr address);
+  mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::AffineExpr address, bool mayBeEmpty);
+  /// Whether it is not known that the tensor has an element.
+  bool mayBeEmpty(mlir::RankedTensorType type);
   void store(mlir::Value pointer, mlir::RankedTensorType type, const Point &point, mlir::Value value);
 
   graph::IndexSimplifier simplifier() const;

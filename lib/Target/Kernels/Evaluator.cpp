@@ -271,7 +271,11 @@ Value Evaluator::selectValue(Value condition, Value a, Value b) {
 //===----------------------------------------------------------------------===//
 
 Value Evaluator::load(Value pointer, RankedTensorType type, const Point &point) {
-  return loadAt(pointer, type.getElementType(), linearize(point, getDims(type), e.b.getContext()));
+  return loadAt(pointer, type.getElementType(), linearize(point, getDims(type), e.b.getContext()), mayBeEmpty(type));
+}
+
+bool Evaluator::mayBeEmpty(RankedTensorType type) {
+  return llvm::any_of(getDims(type), [&](AffineExpr size) { return mayBeNegative(normalize(size - 1)); });
 }
 
 /// Place of an element of a constant that is stored in a layout.
@@ -304,16 +308,24 @@ Value Evaluator::loadArgument(BlockArgument argument, const Point &point) {
   kernel::LayoutAttr layout = e.kernel.getLayout(argument.getArgNumber());
   if (!layout)
     return load(pointer, type, point);
-  return loadAt(pointer, type.getElementType(), addressIn(layout, point, getDims(type), e.b.getContext()));
+  return loadAt(pointer, type.getElementType(), addressIn(layout, point, getDims(type), e.b.getContext()),
+                mayBeEmpty(type));
 }
 
-Value Evaluator::loadAt(Value pointer, Type element, AffineExpr address) {
+Value Evaluator::loadAt(Value pointer, Type element, AffineExpr address, bool mayBeEmpty) {
   address = simplifier().simplify(address);
   std::optional<int64_t> stride = laneStride(address);
   if (stride == 0) {
     Value at = index(address);
+    if (uniform && mayBeEmpty) { // what surrounds an empty tensor, as padding does, is evaluated
+      auto read = scf::IfOp::create(
+          e.b, e.loc, uniform,
+          [&](OpBuilder &b, Location loc) { scf::YieldOp::create(b, loc, e.loadScalar(pointer, element, at)); },
+          [&](OpBuilder &b, Location loc) { scf::YieldOp::create(b, loc, e.zeros(element)); });
+      return read.getResult(0);
+    }
     if (uniform)
-      at = e.select(uniform, at, e.i64(0)); // element 0 exists: nothing is evaluated on empty tensors
+      at = e.select(uniform, at, e.i64(0)); // element 0 exists
     return e.loadScalar(pointer, element, at);
   }
   Value lanesOn = mask;
@@ -550,6 +562,7 @@ Value Evaluator::computeInsertSlice(InsertSliceOp op, const Point &point) {
 Value Evaluator::computeGather(GatherOp op, const Point &point) {
   Dims sizes = getDims(op.getData().getType());
   Point inner;
+  Inside inside;
   for (auto [i, coord] : llvm::enumerate(op.getCoords())) {
     if (coord >= 0) {
       inner.push_back(point[coord]);
@@ -592,6 +605,8 @@ Value Evaluator::computeGather(GatherOp op, const Point &point) {
       dim.value = position;
     dims.push_back(dim);
     inner.push_back(getAffineDimExpr(dims.size() - 1, op.getContext()));
+    if (mayBeEmpty(op.getData().getType())) // then there is no element 0 either
+      add(inside, arith::XOrIOp::create(e.b, e.loc, bad, e.constant(cast<TypedAttr>(e.b.getOneAttr(bad.getType())))));
   }
-  return at(op.getData(), inner);
+  return guarded(inside, [&] { return at(op.getData(), inner); });
 }

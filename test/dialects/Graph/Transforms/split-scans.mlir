@@ -46,13 +46,27 @@ func.func @longer(%x: tensor<2000000xi64>) -> tensor<2000000xi64> {
   return %0 : tensor<2000000xi64>
 }
 
-// Short lines and products of floats stay as they are.
+// The totals of products of floats are mantissas and exponents, so that none of them overflows.
+
+// CHECK-LABEL: @products
+func.func @products(%x: tensor<5000xf32>) -> tensor<5000xf32> {
+  //      CHECK: %[[PARTS:.*]]:2 = graph.map {{.*}} -> tensor<4x1024xf64>, tensor<4x1024xi64>
+  //      CHECK: graph.reduce prod %[[PARTS]]#0 dims [1] : tensor<4x1024xf64> -> tensor<4xf64>
+  //      CHECK: graph.reduce sum %[[PARTS]]#1 dims [1] : tensor<4x1024xi64> -> tensor<4xi64>
+  //      CHECK: graph.cumulate prod {{.*}} dim 0 : tensor<4xf64>
+  //      CHECK: graph.cumulate sum {{.*}} dim 0 : tensor<4xi64>
+  //      CHECK: graph.cumulate prod {{.*}} dim 0 block 1024 carries {{.*}} : tensor<5000xf32>, tensor<4xf32>
+  %0 = graph.cumulate prod %x dim 0 : tensor<5000xf32>
+  return %0 : tensor<5000xf32>
+}
+
+// Short lines stay as they are, and products along lines of which it is not known how long they may be.
 
 // CHECK-LABEL: @unchanged
-func.func @unchanged(%x: tensor<3x1024xf32>, %y: tensor<5000xf32>) -> (tensor<3x1024xf32>, tensor<5000xf32>) {
+func.func @unchanged(%x: tensor<3x1024xf32>, %y: tensor<?xf32, #graph.dims<[s0]>>) -> (tensor<3x1024xf32>, tensor<?xf32, #graph.dims<[s0]>>) {
   // CHECK-NEXT: graph.cumulate sum %{{.*}} dim 1 : tensor<3x1024xf32>
   %0 = graph.cumulate sum %x dim 1 : tensor<3x1024xf32>
-  // CHECK-NEXT: graph.cumulate prod %{{.*}} dim 0 : tensor<5000xf32>
-  %1 = graph.cumulate prod %y dim 0 : tensor<5000xf32>
-  return %0, %1 : tensor<3x1024xf32>, tensor<5000xf32>
+  // CHECK-NEXT: graph.cumulate prod %{{.*}} dim 0 : tensor<?xf32, #graph.dims<[s0]>>
+  %1 = graph.cumulate prod %y dim 0 : tensor<?xf32, #graph.dims<[s0]>>
+  return %0, %1 : tensor<3x1024xf32>, tensor<?xf32, #graph.dims<[s0]>>
 }
