@@ -69,7 +69,7 @@ class CausalAttention(nn.Module):
 class Types(nn.Module):
     def forward(self, x, h, i, b):
         return (x.double().exp(), (h * 2).softmax(-1), h.bfloat16().float().sin(), i // 3, i.cumsum(0), x.argmax(1), (i > 2) & b,
-                x.to(torch.int8), torch.where(b, x[0, :5].sum(), 1.5), b.all(), x.isnan().any(1))
+                x.to(torch.int8), torch.where(b, x[0, :5].sum(), 1.5), b.all(), x.isnan().any(1), (x * 3).trunc(), torch.fmod(x, 0.7))
 
 
 class Running(nn.Module):

@@ -173,6 +173,19 @@ struct ConvertNanCheck final : OpConversionPattern<arith::CmpFOp> {
   }
 };
 
+/// Towards zero: up below it, down elsewhere; signs of zeros and NaNs stay.
+struct ConvertTrunc final : OpConversionPattern<math::TruncOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(math::TruncOp op, OpAdaptor operands, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    Value x = operands.getOperand(), zero = spv::ConstantOp::getZero(x.getType(), loc, b);
+    Value isBelow = spv::FOrdLessThanOp::create(b, loc, x, zero);
+    Value up = spv::GLCeilOp::create(b, loc, x), down = spv::GLFloorOp::create(b, loc, x);
+    b.replaceOpWithNewOp<spv::SelectOp>(op, isBelow, up, down);
+    return success();
+  }
+};
+
 /// There is no bf16: its arithmetic is f32's by now, and what is left is bits.
 struct ConvertBF16Constant final : OpConversionPattern<arith::ConstantOp> {
   ConvertBF16Constant(const TypeConverter &converter, MLIRContext *context)
@@ -441,7 +454,7 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   spv::FuncOp entry = makeEntry(b, kernel, module, converter, isNew);
 
   RewritePatternSet patterns(context);
-  patterns.add<ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
+  patterns.add<ConvertTrunc, ConvertOffset, ConvertLoad, ConvertStore, ConvertAtomic, ConvertBarrier, ConvertShared, ConvertSharedLoad,
                ConvertSharedStore, ConvertNanCheck, ConvertBF16Constant, ConvertBF16Bitcast, ConvertReturn>(converter, context);
   patterns.add<ConvertShuffle, ConvertMatrixLoad, ConvertMatrixStore, ConvertMatrixProduct, ConvertMatrixConstant>(converter, context);
   patterns.add<ConvertBuiltin<mlir::gpu::SubgroupSizeOp>>(converter, context, kSubgroupSize);
