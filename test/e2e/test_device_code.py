@@ -62,14 +62,14 @@ class Code(unittest.TestCase):
         self.assertEqual(len(kernels), len(set(kernels)))
         self.assertNotIn(".extern", text)
         self.assertIn("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", text)
-        self.assertIn("ld.global.v4.b32", text)
+        self.assertIn("cp.async.cg.shared.global", text)
         self.assertNotRegex(text, r"\n\s+(add|mul|sub)\.f32")  # without a rounding ptxas may contract
 
     @unittest.skipUnless(find_tool("ptxas"), "no ptxas")
     def test_ptxas(self):
-        for arch in CUDA:
+        for arch in (*CUDA, "sm_80+tf32", "sm_90a+tf32"):
             path = emit(self.model, f"cuda:{arch}", "ptx")
-            done = subprocess.run([find_tool("ptxas"), "-v", f"-arch={arch}", path, "-o", new_path(".cubin")],
+            done = subprocess.run([find_tool("ptxas"), "-v", f"-arch={arch.removesuffix('+tf32')}", path, "-o", new_path(".cubin")],
                                   capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, f"{arch}: {done.stderr}")
             text = done.stdout + done.stderr
@@ -147,7 +147,7 @@ class Code(unittest.TestCase):
 
     def test_wrong_names(self):
         source = export(nn.ReLU(), (torch.ones(3),))
-        for target, text in (("cuda:sm_70", "sm_75, sm_80"), ("rocm:gfx803", "gfx90a"), ("cuda", "sm_80"), ("metal", "cuda:ARCH")):
+        for target, text in (("cuda:sm_70", "sm_75, sm_80"), ("cuda:sm_75+tf32", "does not compute in TF32"), ("rocm:gfx803", "gfx90a"), ("cuda", "sm_80"), ("metal", "cuda:ARCH")):
             status, said = command("compile", source, "-o", new_path(".tenon"), f"--target={target}")
             self.assertEqual(status, 1, said)
             self.assertIn(text, said)

@@ -5,6 +5,7 @@ import ctypes
 import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -351,6 +352,29 @@ class Cuda(Suite, unittest.TestCase):
         text = output_of("inspect", path)
         places = [text.index(f"variant '{name}'") for name in ("cuda:sm_120a", "cuda:sm_80", "cuda:sm_75")]
         self.assertEqual(places, sorted(places))
+
+
+@unittest.skipUnless(is_here("cuda:sm_80"), "neither a GPU of NVIDIA nor its emulator")
+class TF32(unittest.TestCase):
+    """Products of f32 by matrix units, which the user has to allow."""
+
+    def check(self, target, instruction, module, args):
+        model, module = export(module, args), module.eval()
+        text = output_of("compile", model, "-o", "-", f"--target={target}", "--emit=ptx")
+        self.assertTrue(re.search(instruction, text), f"no {instruction}")
+        got, expected = run(compile(model, f"--target={target}"), args, device="cuda"), eager(module, args)
+        for ours, theirs in zip(got, expected):
+            error = np.abs(np.asarray(ours) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max()
+            self.assertLess(error, 2e-3)
+            self.assertGreater(error, 1e-6)  # it is TF32
+
+    def test_warps(self):
+        args = torch.randn(70, 96), torch.randn(2, 45, 40), torch.randn(1, 16, 9, 10)
+        self.check("cuda:sm_80+tf32", r"mma\.sync\S*tf32", Halves(), args)
+
+    @unittest.skipUnless(is_here("cuda:sm_90a"), "no sm_90a")
+    def test_warpgroups(self):
+        self.check("cuda:sm_90a+tf32", r"wgmma\S*tf32", AlongProduct(), (torch.randn(1, 2048, 100), torch.randn(1, 1030, 100)))
 
 
 class Product(nn.Module):

@@ -281,9 +281,10 @@ static spv::TargetEnvAttr targetEnv(MLIRContext *context, bool hasMatrices) {
   using C = spv::Capability;
   using E = spv::Extension;
   SmallVector<C> capabilities{C::Shader, C::Int8, C::Int16, C::Int64, C::Float16, C::Float64, C::PhysicalStorageBufferAddresses,
-                              C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformShuffle};
+                              C::StorageBuffer8BitAccess, C::StorageBuffer16BitAccess, C::GroupNonUniform, C::GroupNonUniformShuffle,
+                              C::SignedZeroInfNanPreserve};
   SmallVector<E> extensions{E::SPV_KHR_physical_storage_buffer, E::SPV_KHR_storage_buffer_storage_class, E::SPV_KHR_8bit_storage,
-                            E::SPV_KHR_16bit_storage};
+                            E::SPV_KHR_16bit_storage, E::SPV_KHR_float_controls};
   if (hasMatrices) {
     capabilities.append({C::CooperativeMatrixKHR, C::VulkanMemoryModel});
     extensions.append({E::SPV_KHR_cooperative_matrix, E::SPV_KHR_vulkan_memory_model});
@@ -323,6 +324,18 @@ static void addCapabilities(spv::ModuleOp module) {
     add(capabilities, spv::Capability::GroupNonUniform);
   spv::Version version = hasSubgroups ? std::max(triple.getVersion(), spv::Version::V_1_3) : triple.getVersion();
   module.setVceTripleAttr(spv::VerCapExtAttr::get(version, capabilities, extensions, module.getContext()));
+}
+
+/// Drivers take x * 0 for 0, and x / 0 too, unless they are told that NaNs, infinities and signs of zeros count.
+static void keepSpecialValues(OpBuilder &b, spv::FuncOp entry) {
+  for (unsigned width : {32, 64}) {
+    bool isUsed = entry.walk([&](Operation *op) {
+      auto hasWidth = [&](Type type) { return isa<FloatType>(type) && type.getIntOrFloatBitWidth() == width; };
+      return llvm::any_of(op->getResultTypes(), hasWidth) ? WalkResult::interrupt() : WalkResult::advance();
+    }).wasInterrupted();
+    if (isUsed)
+      spv::ExecutionModeOp::create(b, entry.getLoc(), entry, spv::ExecutionMode::SignedZeroInfNanPreserve, static_cast<int32_t>(width));
+  }
 }
 
 /// What Vulkan's model of memory wants said.
@@ -476,6 +489,8 @@ FailureOr<OwningOpRef<ModuleOp>> tenon::spirv::convertKernel(func::FuncOp kernel
   });
   if (isNew)
     useVulkanMemoryModel(entry);
+  b.setInsertionPointToEnd(module.getBody());
+  keepSpecialValues(b, entry);
   PassManager pm(context);
   pm.addPass(createReconcileUnrealizedCastsPass());
   OpPassManager &inside = pm.nest<spv::ModuleOp>();

@@ -203,7 +203,8 @@ static void describe(const Loader &l, VkPhysicalDevice device, Physical &p) {
   auto base = structure<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &v11);
   l.GetPhysicalDeviceFeatures2(device, &base);
   auto limits = structure<VkPhysicalDeviceMaintenance3Properties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, nullptr);
-  auto subgroups = structure<VkPhysicalDeviceSubgroupProperties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, &limits);
+  auto floats = structure<VkPhysicalDeviceFloatControlsProperties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES, &limits);
+  auto subgroups = structure<VkPhysicalDeviceSubgroupProperties>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, &floats);
   auto properties = structure<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroups);
   l.GetPhysicalDeviceProperties2(device, &properties);
   p.handle = device;
@@ -222,6 +223,9 @@ static void describe(const Loader &l, VkPhysicalDevice device, Physical &p) {
   has.features.add(Feature::Shuffles, inKernels && (subgroups.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT));
   has.features.add(Feature::Storage16, v11.storageBuffer16BitAccess);
   has.features.add(Feature::Storage8, v12.storageBuffer8BitAccess);
+  // Where there is f64, for both.
+  has.features.add(Feature::FloatControls, floats.shaderSignedZeroInfNanPreserveFloat32 &&
+                                               (floats.shaderSignedZeroInfNanPreserveFloat64 || !base.features.shaderFloat64));
   has.features.add(Feature::MemoryModel, v12.vulkanMemoryModel);
   has.features.add(Feature::Addresses, v12.bufferDeviceAddress);
   has.features.add(Feature::Matrices, hasMatrices(l, device));

@@ -17,6 +17,7 @@ namespace tenon::rt::vulkan {
   X(Shuffles, 65, "subgroup shuffles")                                                                                 \
   X(Storage16, 4433, "storageBuffer16BitAccess")                                                                       \
   X(Storage8, 4448, "storageBuffer8BitAccess")                                                                         \
+  X(FloatControls, 4466, "shaderSignedZeroInfNanPreserveFloat32")                                                      \
   X(MemoryModel, 5345, "vulkanMemoryModel")                                                                            \
   X(Addresses, 5347, "bufferDeviceAddress")                                                                            \
   X(Matrices, 6022, "cooperative matrices of 16 x 16 x 16 half floats in subgroups of 32 (VK_KHR_cooperative_matrix, "  \

@@ -186,7 +186,7 @@ VkResult VKAPI_CALL getMatrices(VkPhysicalDevice, uint32_t *count, MatrixPropert
 VkResult VKAPI_CALL createDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *given, const VkAllocationCallbacks *allocator, VkDevice *device) {
   VkDeviceCreateInfo info = *given;
   Device made;
-  made.capabilities = {0, 1}; // Shader, and Matrix, which it implies
+  made.capabilities = {0, 1, 4466}; // Shader; Matrix, which it implies; and what is a property, not a feature
   auto subgroups = VkPhysicalDeviceSubgroupProperties();
   subgroups.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
   auto properties = VkPhysicalDeviceProperties2();
