@@ -96,7 +96,7 @@ device::DepthOrder device::chooseDepthOrder(graph::ContractOp op, unsigned opera
   Type type = getElementTypeOrSelf(op.getLhs().getType());
   if (type != getElementTypeOrSelf(op.getRhs().getType()) || !MatrixUnit::isFor(device, type))
     return DepthOrder::Any;
-  if (!WarpgroupUnit::isFor(device, type) || !WarpgroupUnit(type, 0).takesLines())
+  if (!WarpgroupUnit::isFor(device, type) || !WarpgroupUnit(type).takesLines())
     return DepthOrder::Along;
   cpu::ContractShape shape = cpu::ContractShape::analyze(op);
   ArrayRef<unsigned> lines = operand == shape.a ? shape.m : shape.n;

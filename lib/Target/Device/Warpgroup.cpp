@@ -126,9 +126,8 @@ static std::string tied(size_t count) {
 
 SmallVector<Value> WarpgroupUnit::multiply(Emitter &e, Value a, Value b, bool alongLinesA, bool alongLinesB, ValueRange sums) const {
   size_t count = sums.size();
-  assert(static_cast<int64_t>(count) == columns / 2 && "a thread has half a row");
   std::string type = nameOf(operand), first = std::to_string(2 * count), second = std::to_string(2 * count + 1);
-  std::string text = "{ .reg .pred p; setp.eq.u32 p, 1, 1; wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) + "k" +
+  std::string text = "{ .reg .pred p; setp.eq.u32 p, 1, 1; wgmma.mma_async.sync.aligned.m64n" + std::to_string(2 * count) + "k" +
                      std::to_string(depth()) + ".f32." + type + "." + type + " {" + registersOf(count) + "}, $" + first + ", $" + second +
                      ", p, 1, 1";
   if (takesLines())

@@ -36,13 +36,13 @@ private:
 /// Asks for the tile at `at` (the dimension of neighbours first) of the tensor of `map`; its bytes arrive at a barrier.
 void copyTile(Emitter &e, mlir::Value map, mlir::ArrayRef<mlir::Value> at, mlir::Value dest, mlir::Value barrier);
 
-/// Sums [64, columns] += A [64, depth] * B [depth, columns]; `sums` are columns / 2 numbers of each thread, placed as
-/// MatrixUnit's are for tiles of 16 x 8 side by side. They may be touched again behind `awaitProducts`.
+/// Sums [64, columns] += A [64, depth] * B [depth, columns]; a thread's sums are columns / 2 numbers, which says how many
+/// columns there are, placed as MatrixUnit's are for tiles of 16 x 8 side by side. They may be touched again behind `awaitProducts`.
 class WarpgroupUnit {
 public:
   /// Whether the device multiplies such operands.
   static bool isFor(target::GPUAttr device, mlir::Type operand);
-  WarpgroupUnit(mlir::Type operand, int64_t columns) : operand(operand), columns(columns) {}
+  explicit WarpgroupUnit(mlir::Type operand) : operand(operand) {}
   /// Depth of one instruction, which is 32 bytes.
   int64_t depth() const { return 32 / bytes(); }
   int64_t bytes() const;
@@ -57,7 +57,6 @@ public:
 
 private:
   mlir::Type operand;
-  int64_t columns;
 };
 /// Around products: before the first one and whenever their sums were touched, behind the last one of a group, and until at most
 /// so many groups are left.

@@ -33,7 +33,7 @@ namespace {
 class WarpgroupProduct {
 public:
   WarpgroupProduct(Emitter &e, const Product &p)
-      : e(e), p(p), columns(columnsFor(p)), unit(p.operandA, columns), blockDepth(kSwizzleBytes / unit.bytes()) {}
+      : e(e), p(p), columns(columnsFor(p)), unit(p.operandA), blockDepth(kSwizzleBytes / unit.bytes()) {}
   LogicalResult emit();
 
 private:
@@ -211,11 +211,12 @@ LogicalResult WarpgroupProduct::emit() {
 }
 
 bool Product::hasWarpgroups(const Emitter &e) const {
+  WarpgroupUnit unit(operandA);
   auto isGood = [&](const std::optional<StridedMatrix> &matrix) {
-    return matrix && (matrix->isAlongDepth() || (matrix->isAlongLines() && WarpgroupUnit(operandA, 0).takesLines())) &&
-           matrix->isAligned(16 / WarpgroupUnit(operandA, 0).bytes()) && matrix->batch.size() <= 3;
+    return matrix && (matrix->isAlongDepth() || (matrix->isAlongLines() && unit.takesLines())) &&
+           matrix->isAligned(16 / unit.bytes()) && matrix->batch.size() <= 3;
   };
-  return operandA == operandB && accumulator.isF32() && WarpgroupUnit::isFor(e.device, operandA) && isGood(stridedA) &&
+  return WarpgroupUnit::isFor(e.device, operandA) && operandA == operandB && accumulator.isF32() && isGood(stridedA) &&
          isGood(stridedB) && columnsFor(*this) && Emitter::hasRoomForMaps(e.kernel, 2);
 }
 
