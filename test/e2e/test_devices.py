@@ -230,6 +230,8 @@ class Suite:
             mask = torch.rand(77, 77) > 0.3
             mask[5] = False
             self.check(HalfAttention(), (q, k, v, wide, mask))
+        for width in (64, 128): # enough of them for large tiles
+            self.check(CausalAttention(), tuple(torch.randn(4, 24, 70, width).half() for _ in range(3)))
         rows = {name: {2: torch.export.Dim("n", max=300)} for name in ("q", "k", "v")}
         q, k, v = (torch.randn(1, 3, 40, 64).half() for _ in range(3))
         others = [tuple(torch.randn(1, 3, n, 64).half() for _ in range(3)) for n in (1, 64, 130)]

@@ -208,5 +208,7 @@ LogicalResult AttentionKernel::emit() {
 }
 
 LogicalResult device::emitAttention(Emitter &e, AttentionOp root) {
+  if (hasWarpAttention(e, root))
+    return emitWarpAttention(e, root);
   return hasMatrixAttention(e, root) ? emitMatrixAttention(e, root) : AttentionKernel(e, root).emit();
 }

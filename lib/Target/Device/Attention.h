@@ -44,5 +44,9 @@ protected:
 bool hasMatrixAttention(const Emitter &e, graph::AttentionOp root);
 mlir::LogicalResult emitMatrixAttention(Emitter &e, graph::AttentionOp root);
 
+/// The same where the unit is NVIDIA's, which leaves scores where the next product wants them.
+bool hasWarpAttention(const Emitter &e, graph::AttentionOp root);
+mlir::LogicalResult emitWarpAttention(Emitter &e, graph::AttentionOp root);
+
 } // namespace tenon::device
 #endif

@@ -79,17 +79,10 @@ private:
 };
 } // namespace
 
-/// Offsets in a block from a line and a depth on.
-static auto placesIn(Emitter &e, int64_t pitch, Value firstLine, int64_t firstDepth) {
-  return [&e, pitch, firstLine, firstDepth](Value line, Value depth) {
-    return e.add(e.mul(e.add(firstLine, line), e.i64(pitch)), e.add(e.i64(firstDepth), depth));
-  };
-}
-
 void MatrixAttention::multiply(ArrayRef<Value> left, const Block &right, int64_t at, MutableArrayRef<Value> sums) {
   int64_t perLoad = MatrixUnit::kLines / unit.n;
   for (int64_t j = 0, n = sums.size(); j < n; j += perLoad)
-    for (auto [i, part] : llvm::enumerate(unit.loadB(e, right.memory, lane, placesIn(e, right.pitch, e.i64(j * unit.n), at), right.pitch)))
+    for (auto [i, part] : llvm::enumerate(unit.loadB(e, right.memory, lane, linesFrom(e, right.pitch, e.i64(j * unit.n), at), right.pitch)))
       sums[j + i] = unit.multiply(e, left, part, sums[j + i]);
 }
 
@@ -129,7 +122,7 @@ void MatrixAttention::loadQueryOpaque() {
     });
     e.barrier();
     for (int64_t k = 0; k < count; k += unit.k)
-      query.push_back(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k), weights.pitch));
+      query.push_back(unit.loadA(e, weights.memory, lane, linesFrom(e, weights.pitch, tileRow, k), weights.pitch));
     e.barrier();
   }
 }
@@ -245,7 +238,7 @@ SmallVector<Value> MatrixAttention::addValues(ValueRange sums) {
       sum = mul(sum, factor);
   }
   for (int64_t k = 0; k < kKeys; k += unit.k)
-    multiply(unit.loadA(e, weights.memory, lane, placesIn(e, weights.pitch, tileRow, k), weights.pitch), values, k, next);
+    multiply(unit.loadA(e, weights.memory, lane, linesFrom(e, weights.pitch, tileRow, k), weights.pitch), values, k, next);
   return next;
 }
 

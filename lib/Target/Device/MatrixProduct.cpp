@@ -1,7 +1,7 @@
 // Products by matrix units: both operands go through shared memory, a block of the depth ahead of what is multiplied.
+#include "AsyncCopy.h"
 #include "BlockedProduct.h"
 #include "MatrixUnit.h"
-#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace tenon;
@@ -96,58 +96,24 @@ void MatrixProduct::put(const Side &side, Value base, Value line, Value k, Value
 /// Blocks in shared memory at a time.
 static constexpr int64_t kStages = 4;
 
-static void callNVVM(Emitter &e, StringRef name, ValueRange operands = {}) {
-  LLVM::CallIntrinsicOp::create(e.b, e.loc, e.b.getStringAttr(("llvm.nvvm.cp.async." + name).str()), operands);
-}
-
-namespace {
-/// A value that is as it lies in memory, or zeros where a condition does not hold (null: it always does).
-struct Plain {
-  LLVM::LoadOp load;
-  Value condition;
-};
-} // namespace
-
-static std::optional<Plain> asPlain(Emitter &e, Value value, int64_t chunk) {
-  Value condition;
-  while (auto select = value.getDefiningOp<arith::SelectOp>()) {
-    if (!matchPattern(select.getFalseValue(), m_AnyZeroFloat()))
-      return std::nullopt;
-    condition = condition ? arith::AndIOp::create(e.b, e.loc, condition, select.getCondition()).getResult() : select.getCondition();
-    value = select.getTrueValue();
-  }
-  auto load = value.getDefiningOp<LLVM::LoadOp>();
-  auto type = dyn_cast<VectorType>(value.getType());
-  if (!load || !type || type.getNumElements() != chunk || load.getAlignment().value_or(1) < 16 ||
-      load->getBlock() != e.b.getInsertionBlock())
-    return std::nullopt;
-  return Plain{load, condition};
-}
-
 /// What is written to find out has no use, and goes.
 bool MatrixProduct::canCopy() {
-  if (e.device.getApi() != target::DeviceApi::CUDA)
+  if (!AsyncCopy::isFor(e.device))
     return false;
   return llvm::all_of(ArrayRef<Side *>{&a, &b}, [&](Side *side) {
     if (side->lanes != chunk)
       return false;
     Value value = readAt(*side, e.i64(0), e.i64(0), e.i64(0));
-    return value && asPlain(e, value, chunk);
+    return value && AsyncCopy::find(e, value);
   });
 }
 
 void MatrixProduct::startCopies(const Side &side, Value stage, Value begin) {
   Value base = stageOf(side, stage);
-  Type global = LLVM::LLVMPointerType::get(e.b.getContext(), 1), i32 = e.b.getI32Type();
-  auto bytes = [&](int64_t count) { return LLVM::ConstantOp::create(e.b, e.loc, i32, e.b.getI32IntegerAttr(count)).getResult(); };
   forOwn(side, [&](int64_t, Value line, Value k) {
-    std::optional<Plain> plain = asPlain(e, readAt(side, line, k, begin), chunk);
-    assert(plain && "every run is read in the same way");
-    SmallVector<Value> operands{e.sharedAddress(side.shared, e.add(base, offsetOf(line, k))),
-                                LLVM::AddrSpaceCastOp::create(e.b, e.loc, global, plain->load.getAddr())};
-    if (plain->condition) // of what is not read zeros are written
-      operands.push_back(e.select(plain->condition, bytes(16), bytes(0)));
-    callNVVM(e, plain->condition ? "cg.shared.global.16.s" : "cg.shared.global.16", operands);
+    std::optional<AsyncCopy> copy = AsyncCopy::find(e, readAt(side, line, k, begin));
+    assert(copy && "every run is read in the same way");
+    copy->start(e, e.sharedAddress(side.shared, e.add(base, offsetOf(line, k))));
   });
 }
 
@@ -160,13 +126,12 @@ SmallVector<Value> MatrixProduct::runWithCopies(SmallVector<Value> sums) {
       startCopies(a, stage, begin);
       startCopies(b, stage, begin);
     });
-    callNVVM(e, "commit.group"); // of nothing, too: groups are counted
+    AsyncCopy::commit(e); // of nothing, too: groups are counted
   };
   for (int64_t i = 0; i + 1 < kStages; ++i)
     start(e.i64(i * block));
   sums = e.loop(e.i64(0), depthEnd, step, sums, [&](Value begin, ValueRange values) {
-    Value allowed = LLVM::ConstantOp::create(e.b, e.loc, e.b.getI32Type(), e.b.getI32IntegerAttr(kStages - 2));
-    callNVVM(e, "wait.group", allowed);
+    AsyncCopy::await(e, kStages - 2);
     e.barrier(); // everybody's copies are there, and the block before is read
     start(e.add(begin, e.i64((kStages - 1) * block)));
     return multiplyBlock(e.rem(e.divFloor(begin, step), e.i64(kStages)), values);

@@ -58,11 +58,11 @@ static Value loadCooperative(Emitter &e, StringRef use, Type element, Value memo
 
 /// Four matrices of eight rows of 16 bytes by one instruction: every lane says where one of the rows begins, and gets 4 bytes of
 /// each: two neighbours, or one number that is rounded to TF32.
-static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand) {
+static SmallVector<Value> loadMatrices(Emitter &e, Value address, Type operand, bool isAcross = false) {
   Type i32 = e.b.getI32Type();
   auto result = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
-  Value all = LLVM::CallIntrinsicOp::create(e.b, e.loc, result, e.b.getStringAttr("llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"),
-                                            ValueRange{address}).getResult(0);
+  StringRef name = isAcross ? "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16.p3" : "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3";
+  Value all = LLVM::CallIntrinsicOp::create(e.b, e.loc, result, e.b.getStringAttr(name), ValueRange{address}).getResult(0);
   SmallVector<Value> parts;
   for (int64_t i = 0; i < 4; ++i) {
     Value part = LLVM::ExtractValueOp::create(e.b, e.loc, all, i);
@@ -102,6 +102,26 @@ SmallVector<MatrixUnit::Fragment> MatrixUnit::loadB(Emitter &e, Value memory, Va
   for (const Run &run : runsOfB(e, lane))
     parts.push_back(e.loadSharedVector(memory, place(run.line, run.depth), run.length));
   return {parts};
+}
+
+SmallVector<MatrixUnit::Fragment> MatrixUnit::loadAcross(Emitter &e, Value memory, Value lane, Place place) const {
+  assert(kind == Kind::Mma && operand.getIntOrFloatBitWidth() == 16 && "others do not turn what they load");
+  Value number = e.divFloor(lane, e.i64(8));
+  Value depth = e.add(e.mul(e.rem(number, e.i64(2)), e.i64(8)), e.rem(lane, e.i64(8))), column = e.mul(e.divFloor(number, e.i64(2)), e.i64(8));
+  Fragment parts = loadMatrices(e, e.sharedAddress(memory, place(depth, column)), operand, /*isAcross=*/true);
+  return {{parts[0], parts[1]}, {parts[2], parts[3]}};
+}
+
+MatrixUnit::Fragment MatrixUnit::asA(Emitter &e, Value left, Value right) const {
+  assert(kind == Kind::Mma && "places of others differ");
+  Fragment parts;
+  for (Value sums : {left, right})
+    for (int64_t i = 0; i < 4; i += 2) {
+      Value pair[] = {vector::ExtractOp::create(e.b, e.loc, sums, i), vector::ExtractOp::create(e.b, e.loc, sums, i + 1)};
+      Value both = vector::FromElementsOp::create(e.b, e.loc, VectorType::get(2, e.b.getF32Type()), pair);
+      parts.push_back(kernels::fromAccumulator(e, both, operand));
+    }
+  return parts;
 }
 
 int64_t MatrixUnit::countOfC() const { return kind == Kind::Mma || kind == Kind::Mfma ? 4 : 8; }

@@ -40,6 +40,10 @@ public:
   using Place = llvm::function_ref<mlir::Value(mlir::Value line, mlir::Value k)>;
   Fragment loadA(Emitter &e, mlir::Value memory, mlir::Value lane, Place place, int64_t pitch) const;
   llvm::SmallVector<Fragment> loadB(Emitter &e, mlir::Value memory, mlir::Value lane, Place place, int64_t pitch) const;
+  /// The same of B whose columns are neighbours in memory: `place` gives the offset of (k, column). Of `mma` only.
+  llvm::SmallVector<Fragment> loadAcross(Emitter &e, mlir::Value memory, mlir::Value lane, Place place) const;
+  /// What a lane holds of A, 16 rows of the depth of two neighbouring C, is what it holds of those. Of `mma` only.
+  Fragment asA(Emitter &e, mlir::Value left, mlir::Value right) const;
   /// Where the elements of C are that a lane holds: row and column.
   using Places = llvm::SmallVector<std::pair<mlir::Value, mlir::Value>>;
   Places placesOfC(Emitter &e, mlir::Value lane) const;
@@ -61,6 +65,13 @@ private:
   target::MatrixUnit kind;
   mlir::Type operand;
 };
+
+/// Offsets in a block from a line and a depth on; lines are `pitch` apart.
+inline auto linesFrom(Emitter &e, int64_t pitch, mlir::Value firstLine, int64_t firstDepth) {
+  return [&e, pitch, firstLine, firstDepth](mlir::Value line, mlir::Value depth) {
+    return e.add(e.mul(e.add(firstLine, line), e.i64(pitch)), e.add(e.i64(firstDepth), depth));
+  };
+}
 
 } // namespace tenon::device
 #endif

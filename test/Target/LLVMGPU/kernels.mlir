@@ -1,5 +1,6 @@
 // RUN: split-file %s %t
 // RUN: tenon-opt %t/cuda.mlir --tenon-device-emit-kernels --tenon-gpu-lower-kernels | FileCheck %t/cuda.mlir
+// RUN: tenon-opt %t/attention.mlir --tenon-device-emit-kernels --tenon-gpu-lower-kernels | FileCheck %t/attention.mlir
 // RUN: tenon-opt %t/rocm.mlir --tenon-device-emit-kernels --tenon-gpu-lower-kernels | FileCheck %t/rocm.mlir
 // RUN: not tenon-opt %t/none.mlir --tenon-device-emit-kernels --tenon-gpu-lower-kernels 2>&1 | FileCheck %t/none.mlir
 
@@ -55,6 +56,33 @@ kernel.func @plain(%a: tensor<2048x64xf16>, %b: tensor<2048x64xf16>) -> tensor<2
 // CHECK:       llvm.func @tn_kernel_plain
 // CHECK-SAME:  device.shared = 73984
 // CHECK:       cp.async
+}
+
+//--- attention.mlir
+module attributes {target.gpu = #target.gpu<name = "cuda:sm_80", api = cuda, arch = "sm_80", subgroup = 32, sharedBytes = 166912, matrix = mma, hasBF16 = true>} {
+// What a lane has of the scores becomes its operand of the next product: scores are in no memory. First the blocks that all rows see
+// (not a single comparison of keys), then those on the diagonal.
+kernel.func @causal(%q: tensor<1x2x256x32xf16>, %k: tensor<1x2x256x32xf16>, %v: tensor<1x2x256x32xf16>) -> tensor<1x2x256x32xf16> {
+  %0 = graph.attention %q, %k, %v scale 0.5 causal : tensor<1x2x256x32xf16>, tensor<1x2x256x32xf16>, tensor<1x2x256x32xf16> -> tensor<1x2x256x32xf16>
+  kernel.return %0 : tensor<1x2x256x32xf16>
+}
+// CHECK:       llvm.func @tn_kernel_causal
+// CHECK:       "llvm.nvvm.cp.async.commit.group"
+// CHECK:       "llvm.nvvm.cp.async.wait.group"
+// CHECK:       nvvm.barrier0
+// CHECK:       "llvm.nvvm.cp.async.cg.shared.global.16"
+// CHECK:       "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"
+// CHECK:       "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+// CHECK:       nvvm.shfl.sync bfly
+// CHECK-NOT:   llvm.icmp "sgt" {{.*}} : i32
+// CHECK:       "llvm.nvvm.ex2.approx.ftz.f"
+// CHECK-NOT:   llvm.store
+// CHECK:       "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16.p3"
+// CHECK:       "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+// CHECK:       nvvm.barrier0
+// CHECK:       llvm.icmp "sgt" {{.*}} : i32
+// CHECK:       "llvm.nvvm.ex2.approx.ftz.f"
+// CHECK:       llvm.store {{.*}} vector<8xf16>
 }
 
 //--- rocm.mlir
