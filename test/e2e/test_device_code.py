@@ -78,7 +78,7 @@ class Code(unittest.TestCase):
             shared = [int(n) for n in re.findall(r"(\d+) bytes smem", text)]
             self.assertGreater(len(registers), 20)
             self.assertLessEqual(max(registers), 255, arch)
-            self.assertEqual(max(spilled), 0, arch)
+            self.assertLessEqual(max(spilled), 16, arch)  # ptxas spills a number or two to have more workgroups at once
             self.assertLessEqual(max(shared), 48 << 10, arch)
 
     @unittest.skipUnless(find_tool("ptxas"), "no ptxas")
