@@ -96,7 +96,7 @@ tn_status_t upload(DeviceSession &s, const DeviceMemory &to, uint64_t offset, co
     memcpy(s.staging.host, from, bytes);
   else
     memset(s.staging.host, 0, bytes);
-  if (tn_status_t status = s.kind->copy(s.queue, &to, offset, &s.staging, 0, bytes, error))
+  if (tn_status_t status = s.kind->copy(s.queue, kCompute, &to, offset, &s.staging, 0, bytes, error))
     return status;
   return s.kind->finish(s.queue, error);
 }
@@ -108,7 +108,7 @@ tn_status_t download(DeviceSession &s, const DeviceMemory &from, uint64_t offset
   if (!from.host) {
     if (tn_status_t status = grow(s, s.staging, bytes, true, error))
       return status;
-    if (tn_status_t status = s.kind->copy(s.queue, &s.staging, 0, &from, offset, bytes, error))
+    if (tn_status_t status = s.kind->copy(s.queue, kCompute, &s.staging, 0, &from, offset, bytes, error))
       return status;
     if (tn_status_t status = s.kind->finish(s.queue, error))
       return status;
@@ -254,9 +254,18 @@ tn_status_t deviceOpenSession(tn_session &session, tn_error_t *error) {
   if (tn_status_t status = grow(*s, s->states, session.program->stateBytes, false, error))
     return status;
   session.stateMemory = reinterpret_cast<uint8_t *>(s->states.address);
+  s->entryCount = session.program->entryCount;
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < s->entryCount; ++i) {
+    const EntryPoint &entry = session.program->entries[i];
+    most = entry.inputCount + entry.outputCount > most ? entry.inputCount + entry.outputCount : most;
+  }
+  s->lots = static_cast<Lot *>(calloc(most + 1, sizeof(Lot) + sizeof(uint32_t))); // one more: none is no error
+  if (!s->lots)
+    return TN_FAIL(error, TN_NO_MEMORY, "%s: no memory for a device's session", session.program->label);
+  s->departed = reinterpret_cast<uint32_t *>(s->lots + most + 1);
   if (!s->kind->record)
     return TN_OK;
-  s->entryCount = session.program->entryCount;
   s->recordings = static_cast<Recording *>(calloc(s->entryCount, sizeof(Recording)));
   return s->recordings ? TN_OK : TN_FAIL(error, TN_NO_MEMORY, "%s: no memory for a device's session", session.program->label);
 }
@@ -270,6 +279,7 @@ void deviceCloseSession(tn_session &session) {
     s.kind->release(s.device, memory);
   if (s.queue)
     s.kind->closeQueue(s.device, s.queue);
+  free(s.lots);
   free(&s);
   session.device = nullptr;
   session.stateMemory = nullptr;
