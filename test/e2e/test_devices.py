@@ -113,6 +113,19 @@ class Halves(nn.Module):
         return x, y @ y.transpose(1, 2), (y * 2).transpose(1, 2) @ y, self.conv(image)
 
 
+class Products(nn.Module):
+    """Many, some and few tiles of a product; few rows, and few columns, with depths that are shared by threads or not."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.odd, self.few = nn.Linear(48, 1300), nn.Linear(77, 50), nn.Linear(300, 3)
+        self.filter, self.channels = nn.Conv2d(8, 12, 3, padding=1, stride=2), nn.Conv2d(24, 24, 3, groups=24)
+
+    def forward(self, many, some, one, image, planes):
+        return (self.wide(many), F.gelu(self.odd(some)), self.few(one), self.few(one[:4]), some[:, :40] @ some[:, :40].transpose(1, 2),
+                some.transpose(1, 2)[:, :72] @ some, self.filter(image), self.channels(planes))
+
+
 class Wide(nn.Module):
     """Enough of a product for the largest tiles."""
 
@@ -228,6 +241,19 @@ class Suite:
     def test_types(self):
         x, h = torch.randn(3, 9), torch.randn(4, 33).half()
         self.check(Types(), (x, h, torch.arange(6), torch.tensor([True, False, True, True, False, True])))
+
+    def test_products(self):
+        for dtype in (torch.float32, torch.float64):
+            args = torch.randn(1200 if dtype == torch.float32 else 70, 48), torch.randn(3, 90, 77), torch.randn(120, 300), \
+                torch.randn(2, 8, 15, 17), torch.randn(1, 24, 9, 10)
+            self.check(Products().to(dtype), tuple(x.to(dtype) for x in args))
+        columns = {"input": {0: torch.export.Dim("n", max=2000)}}
+        self.check(nn.Linear(65, 130), (torch.randn(7, 65),), columns, [(torch.randn(n, 65),) for n in (0, 1, 100, 1100)])
+
+    def test_few_rows(self):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            for rows, depth in ((1, 768), (8, 256), (3, 77), (2, 5)):
+                self.check(nn.Sequential(nn.Linear(depth, 150), nn.ReLU()).to(dtype), (torch.randn(rows, depth).to(dtype),))
 
     def test_products_of_halves(self):
         for dtype in (torch.float16, torch.bfloat16):

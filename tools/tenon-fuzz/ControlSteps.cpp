@@ -109,8 +109,11 @@ void Generator::cell() {
   if (elements(stack) > 20000)
     return;
   RankedTensorType carriedType = typeOf(state, x.element());
-  double most = static_cast<double>(std::max<int64_t>(1, elements({width})));
-  Value first = weight({width, hidden}, 1 / most), second = weight({hidden, hidden}, 1 / most);
+  // With larger weights the recurrence would make differences larger from step to step.
+  auto weightOf = [&](AffineExpr lines) {
+    return weight({lines, hidden}, 1 / static_cast<double>(std::max<int64_t>(1, elements({lines}))));
+  };
+  Value first = weightOf(width), second = weightOf(hidden);
   Value start = wave(state, x.element(), 0.4);
   auto scan = graph::ScanOp::create(b, loc, {carriedType, typeOf(stack, x.element())}, ValueRange(start),
                                     ValueRange(x.value), ValueRange{first, second},

@@ -68,6 +68,21 @@ static bool isReadable(Value value, AffineMap map, ArrayRef<AffineExpr> sizes, c
   return stride && (asConstant(stride) == 1 || asConstant(sizes[*needs.dense]) == 1);
 }
 
+/// What an operand is read through belongs to it alone: a view that others make a buffer of would be read from that.
+static void ownViews(OpOperand *use) {
+  while (Operation *def = use->get().getDefiningOp()) {
+    if (!isView(def))
+      return;
+    if (!def->hasOneUse()) {
+      OpBuilder builder(def->getContext());
+      builder.setInsertionPointAfter(def);
+      def = builder.clone(*def);
+      use->set(def->getResult(0));
+    }
+    use = &def->getOpOperand(0);
+  }
+}
+
 /// Makes operand `number` of `op`, read through `map`, readable. Returns the map to read it with from now on.
 static AffineMap makeReadable(Operation *op, unsigned number, AffineMap map, ArrayRef<AffineExpr> sizes,
                               const OperandNeeds &needs) {
@@ -99,6 +114,7 @@ static AffineMap makeReadable(Operation *op, unsigned number, AffineMap map, Arr
       results.push_back(map.getResult(i));
     map = AffineMap::get(map.getNumDims(), 0, results, op->getContext());
   }
+  ownViews(&op->getOpOperand(number));
   return map;
 }
 

@@ -25,6 +25,15 @@ static int64_t chooseStoreLanes(Emitter &e, Value root, AffineExpr innermost, fu
   return kernels::storesNeighbours(ev, root, point(ev)) ? kLanes : 1;
 }
 
+/// Whether the next place along `dim` is the next element in memory; nullopt when the value is computed.
+static std::optional<bool> advancesByOne(const Evaluator &ev, Value value, const Point &point, AffineExpr dim) {
+  auto place = ev.placeOf(value, point);
+  if (!place)
+    return std::nullopt;
+  AffineExpr next = place->second.replace(dim, dim + 1);
+  return asConstant(ev.simplifier().simplify(normalize(next - place->second))) == 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Contractions
 //===----------------------------------------------------------------------===//
@@ -46,14 +55,31 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
     for (auto [dim, index] : llvm::zip(dims, kernels::bindPoint(ev, kernels::delinearize(e, flat, sizes), sizes, hasLanes)))
       at[dim] = index;
   };
-  auto read = [&](unsigned operand, Value batchFlat, ArrayRef<unsigned> dims, ArrayRef<AffineExpr> sizes, Value flat,
-                  Value depth, int64_t lanes) -> Value {
-    Evaluator ev(e, lanes);
-    Point at = constantPoint(rank, context);
-    bind(ev, at, shape.batch, batchFlat, batch);
-    bind(ev, at, dims, flat, sizes);
-    bind(ev, at, shape.k, depth, k, /*hasLanes=*/true);
-    return ev.vectorAt(root->getOperand(operand), applyMap(root.getMap(operand), at));
+  auto operandOf = [&](unsigned operand, ArrayRef<unsigned> lineDims, const Dims &lines) {
+    Product::Operand made;
+    Value value = root->getOperand(operand);
+    made.read = [&, value, operand, lineDims](Value batchFlat, Value line, Value depth, int64_t lanes, bool alongDepth) -> Value {
+      Evaluator ev(e, lanes);
+      Point at = constantPoint(rank, context);
+      bind(ev, at, shape.batch, batchFlat, batch);
+      bind(ev, at, lineDims, line, lines, !alongDepth);
+      bind(ev, at, shape.k, depth, k, alongDepth);
+      return ev.vectorAt(value, applyMap(root.getMap(operand), at));
+    };
+    made.type = getElementTypeOrSelf(value.getType());
+    made.depthPart = k.empty() ? 1 : asConstant(k.back()).value_or(1);
+    made.linePart = lines.empty() ? 1 : asConstant(lines.back()).value_or(1);
+    // Of what is computed on the way: activations of a network lie along the depth, weights are given across it.
+    made.isAlongDepth = operand == shape.a;
+    Evaluator ev(e, 1);
+    Point dims;
+    for (AffineExpr size : shape.sizes)
+      dims.push_back(ev.bind({}, size));
+    if (!k.empty())
+      if (std::optional<bool> advances = advancesByOne(ev, value, applyMap(root.getMap(operand), dims), dims[shape.k.back()]))
+        made.isAlongDepth = *advances;
+    made.strided = StridedMatrix::find(e, value, root.getMap(operand), shape.sizes, shape.batch, lineDims, shape.k);
+    return made;
   };
   Type element = getElementTypeOrSelf(root.getType());
   Product p;
@@ -62,18 +88,8 @@ LogicalResult device::emitContract(Emitter &e, ContractOp root) {
   p.columns = product(n, context);
   p.depth = product(k, context);
   p.accumulator = kernels::accumulatorFor(element);
-  p.operandA = getElementTypeOrSelf(root->getOperand(shape.a).getType());
-  p.operandB = getElementTypeOrSelf(root->getOperand(shape.b).getType());
-  p.depthParts = k.empty() ? Dims{p.depth} : k;
-  p.a = [&](Value b, Value row, Value depth, int64_t lanes) { return read(shape.a, b, shape.m, m, row, depth, lanes); };
-  p.b = [&](Value b, Value depth, Value column, int64_t lanes) {
-    return read(shape.b, b, shape.n, n, column, depth, lanes);
-  };
-  auto strided = [&](unsigned operand, ArrayRef<unsigned> lines) {
-    return StridedMatrix::find(e, root->getOperand(operand), root.getMap(operand), shape.sizes, shape.batch, lines, shape.k);
-  };
-  p.stridedA = strided(shape.a, shape.m);
-  p.stridedB = strided(shape.b, shape.n);
+  p.a = operandOf(shape.a, shape.m, m);
+  p.b = operandOf(shape.b, shape.n, n);
   p.storeLanes = chooseStoreLanes(e, root.getResult(), n.empty() ? AffineExpr() : n.back(), [&](Evaluator &ev) {
     Point at;
     for (auto [dim, size] : llvm::enumerate(shape.sizes))
@@ -124,10 +140,13 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
   p.depth = getAffineConstantExpr(taps * *channels, context);
   p.accumulator = kernels::accumulatorFor(element);
   auto split = [&](Value k) { return std::pair(e.divFloor(k, e.i64(*channels)), e.rem(k, e.i64(*channels))); };
-  p.operandA = getElementTypeOrSelf(root.getInput().getType());
-  p.operandB = getElementTypeOrSelf(root.getFilter().getType());
-  p.depthParts = {p.depth, getAffineConstantExpr(*channels, context)};
-  p.a = [&](Value group, Value row, Value k, int64_t lanes) -> Value {
+  p.hasNeighbouringBatches = groups > 1 && *channels == 1;
+  p.a.type = getElementTypeOrSelf(root.getInput().getType());
+  p.b.type = getElementTypeOrSelf(root.getFilter().getType());
+  p.a.isAlongDepth = *channels > 1;
+  p.a.depthPart = p.b.depthPart = *channels;
+  p.b.linePart = columns;
+  p.a.read = [&](Value group, Value row, Value k, int64_t lanes, bool) -> Value {
     auto [tap, channel] = split(k);
     SmallVector<Value> pixel = kernels::delinearize(e, row, pixels), at = kernels::delinearize(e, tap, tapSizes);
     SmallVector<Value> position{pixel[0]};
@@ -146,19 +165,27 @@ LogicalResult device::emitConv(Emitter &e, ConvOp root) {
     Value value = ev.vectorAt(root.getInput(), kernels::bindPoint(ev, position, in, /*hasLanes=*/true));
     return value && isInside ? e.select(isInside, value, e.zeros(value.getType())) : value;
   };
-  p.b = [&](Value group, Value k, Value column, int64_t lanes) -> Value {
+  /// The filter is [column, channel, tap…].
+  static constexpr unsigned kColumn = 0, kChannel = 1;
+  p.b.read = [&](Value group, Value column, Value k, int64_t lanes, bool alongDepth) -> Value {
     auto [tap, channel] = split(k);
     SmallVector<Value> position{e.add(e.mul(group, e.i64(columns)), column), channel};
     position.append(kernels::delinearize(e, tap, tapSizes));
     Evaluator ev(e, lanes);
-    // The filter is [column, channel, tap…]: channels are the lanes.
     Point at = kernels::bindPoint(ev, position, filter);
     if (lanes > 1) {
-      auto dim = cast<AffineDimExpr>(at[1]).getPosition();
-      ev.setDim(dim, {channel, lanes, /*isLane=*/true, {}, filter[1]});
+      unsigned along = alongDepth ? kChannel : kColumn;
+      ev.setDim(cast<AffineDimExpr>(at[along]).getPosition(), {position[along], lanes, /*isLane=*/true, {}, filter[along]});
     }
     return ev.vectorAt(root.getFilter(), at);
   };
+  {
+    Evaluator ev(e, 1);
+    Point at;
+    for (AffineExpr size : filter)
+      at.push_back(ev.bind({}, size));
+    p.b.isAlongDepth = advancesByOne(ev, root.getFilter(), at, at[kChannel]).value_or(false);
+  }
   p.storeLanes = chooseStoreLanes(e, root.getResult(), p.columns, [&](Evaluator &ev) {
     Point at;
     for (auto [i, size] : llvm::enumerate(out))

@@ -32,7 +32,7 @@ LogicalResult device::emitKernels(ModuleOp module, ModuleOp into, SmallVectorImp
   MLIRContext *context = module.getContext();
   target::GPUAttr device = target::getDevice(module);
   context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                       memref::MemRefDialect, mlir::gpu::GPUDialect>();
+                       memref::MemRefDialect, mlir::gpu::GPUDialect, vector::VectorDialect>();
   LogicalResult status = success();
   for (kernel::FuncOp kernel : module.getOps<kernel::FuncOp>()) {
     FailureOr<kernels::KernelKind> kind = kernels::KernelKind::find(kernel);
@@ -111,7 +111,7 @@ struct EmitDeviceKernelsPass final : PassWrapper<EmitDeviceKernelsPass, Operatio
   StringRef getDescription() const override { return "Writes every kernel that devices run as a function of one thread."; }
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                    memref::MemRefDialect, mlir::gpu::GPUDialect>();
+                    memref::MemRefDialect, mlir::gpu::GPUDialect, vector::VectorDialect>();
   }
   void runOnOperation() override {
     SmallVector<kernel::FuncOp> left;

@@ -1,6 +1,6 @@
 // Products by matrix units: both operands go through shared memory, a block of the depth ahead of what is multiplied.
+#include "BlockedProduct.h"
 #include "MatrixUnit.h"
-#include "Product.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace mlir;
@@ -21,75 +21,55 @@ struct Tiles {
 };
 } // namespace
 
-/// Large tiles when there are enough of them for the processors of a large device.
+/// Large tiles when there are enough of them for the processors of a large device, small ones when there are few.
 static Tiles tilesFor(const Emitter &e, const Product &p) {
-  static constexpr int64_t kProcessors = 96, kManyRows = 1024;
   int64_t subgroup = MatrixUnit::lanesOf(e.device);
-  auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kManyRows); };
-  int64_t count = size(p.batches) * llvm::divideCeil(size(p.rows), 128) * llvm::divideCeil(size(p.columns), 128);
-  bool isLarge = count >= kProcessors && size(p.rows) > 64 && size(p.columns) > 64 &&
-                 e.device.getApi() != target::DeviceApi::Vulkan; // not all of its devices have shared memory for them
-  if (isLarge)
+  auto isMany = [](AffineExpr size) { return !asConstant(size) || *asConstant(size) > 64; };
+  bool isVulkan = e.device.getApi() == target::DeviceApi::Vulkan; // not all of its devices have shared memory for large ones
+  if (!isVulkan && p.countTiles(128, 128) >= Product::kProcessors && isMany(p.rows) && isMany(p.columns))
     return {128, 128, subgroup, 2, 256 / subgroup / 2};
+  MatrixUnit unit(e.device, p.a.type);
+  bool canBeSmall = !unit.isOpaque() && 16 % unit.m == 0 && MatrixUnit::kLines % unit.n == 0 && subgroup == 32;
+  if (canBeSmall && p.countTiles(64, 64) < Product::kProcessors / 2)
+    return {32, 32, subgroup, 2, 2};
   return {64, 64, subgroup, 2, 128 / subgroup / 2};
 }
 
 bool Product::hasMatrixUnit(const Emitter &e) const {
-  return operandA == operandB && accumulator.isF32() && MatrixUnit::isFor(e.device, operandA);
+  return a.type == b.type && accumulator.isF32() && MatrixUnit::isFor(e.device, a.type);
 }
 
 int64_t Product::matrixThreads(const Emitter &e) const { return tilesFor(e, *this).threads(); }
 
 namespace {
 /// The code of one kernel.
-class MatrixProduct {
+class MatrixProduct final : BlockedProduct {
 public:
-  MatrixProduct(Emitter &e, const Product &p)
-      : e(e), p(p), unit(e.device, p.operandA), tiles(tilesFor(e, p)),
-        chunk(unit.chunk), block(kChunks * chunk), pitch(unit.isOpaque() ? block + chunk : block),
-        lanes(!unit.isOpaque() && asConstant(p.depthParts.back()).value_or(1) % chunk == 0 ? chunk : 1) {}
+  MatrixProduct(Emitter &e, const Product &p, Tiles tiles)
+      : BlockedProduct(e, p, tiles.rows, tiles.columns, kChunks * MatrixUnit(e.device, p.a.type).chunk), unit(e.device, p.a.type),
+        tiles(tiles), chunk(unit.chunk), pitch(unit.isOpaque() ? block + chunk : block) {}
   LogicalResult emit();
 
 private:
-  struct Side {
-    int64_t lines; ///< rows of A or columns of B of a tile
-    std::function<Value(Value line, Value k)> read;
-    Value shared; ///< blocks, [line][depth] with chunks in another order for each pair of lines
-  };
-  /// The share of a block that a thread brings: calls `body` for each run of `lanes` neighbours.
-  void forOwn(const Side &side, function_ref<void(int64_t i, Value line, Value k)> body);
-  /// What is at depth `begin` + k; zeros beyond the end.
-  Value readAt(const Side &side, Value line, Value k, Value begin);
+  /// Offset of an element in a block, [line][depth] with chunks in another order for each pair of lines. Neighbours in a chunk
+  /// stay neighbours; the chunks of lines that are read together lie in different banks.
+  Value offsetOf(Value line, Value k);
+  int64_t stageSize(const Side &side) const override { return side.lines * pitch; }
+  void share(int64_t stages) override;
+  void put(const Side &side, Value base, Value line, Value k, Value neighbours) override;
+  SmallVector<Value> multiplyBlock(Value stage, ValueRange sums) override;
+  LogicalResult storeTile(ArrayRef<Value> sums);
 
-  // Through registers: a block is read while the one before is multiplied.
-  SmallVector<Value> fetch(const Side &side, Value begin);
-  void put(const Side &side, Value stage, ArrayRef<Value> values);
-  SmallVector<Value> runThroughRegisters(SmallVector<Value> sums);
-
-  // Past them: copies run by themselves, several blocks ahead.
+  // Past registers: copies run by themselves, several blocks ahead.
   bool canCopy();
   void startCopies(const Side &side, Value stage, Value begin);
   SmallVector<Value> runWithCopies(SmallVector<Value> sums);
 
-  /// Offset of an element in a block. Neighbours in a chunk stay neighbours; the chunks of lines that are read together lie
-  /// in different banks.
-  Value offsetOf(Value line, Value k);
-  Value stageOf(const Side &side, Value stage) { return e.mul(stage, e.i64(side.lines * pitch)); }
-  void share(int64_t stages);
-  SmallVector<Value> multiplyBlock(Value stage, ValueRange sums);
-  LogicalResult storeTile(ArrayRef<Value> sums);
-
-  Emitter &e;
-  const Product &p;
   MatrixUnit unit;
   Tiles tiles;
-  int64_t chunk, block; ///< elements
-  int64_t pitch;        ///< of lines in shared memory
-  int64_t lanes;
-  Side a, b;
-  Value batch, rowBegin, columnBegin, rowEnd, columnEnd, depthEnd;
+  int64_t chunk; ///< elements
+  int64_t pitch; ///< of lines in shared memory
   Value lane, subgroupRow, subgroupColumn; ///< where the subgroup's part begins in the tile
-  bool failed = false;
 };
 } // namespace
 
@@ -101,72 +81,12 @@ Value MatrixProduct::offsetOf(Value line, Value k) {
   return e.add(e.add(e.mul(line, e.i64(block)), e.mul(moved, e.i64(chunk))), e.rem(k, e.i64(chunk)));
 }
 
-void MatrixProduct::forOwn(const Side &side, function_ref<void(int64_t, Value, Value)> body) {
-  for (int64_t i = 0; i < side.lines * block / lanes / tiles.threads() && !failed; ++i) {
-    Value index = e.add(e.thread, e.i64(i * tiles.threads()));
-    body(i, e.divFloor(index, e.i64(block / lanes)), e.mul(e.rem(index, e.i64(block / lanes)), e.i64(lanes)));
-  }
-}
-
-Value MatrixProduct::readAt(const Side &side, Value line, Value k, Value begin) {
-  std::optional<int64_t> depth = asConstant(p.depth);
-  Value at = e.add(begin, k), isInside;
-  if (!depth || *depth % block != 0) {
-    isInside = e.less(at, depthEnd);
-    at = e.select(isInside, at, e.i64(0));
-  }
-  Value value = side.read(line, at);
-  failed |= !value;
-  return value && isInside ? e.select(isInside, value, e.zeros(value.getType())) : value;
-}
-
-//===----------------------------------------------------------------------===//
-// Through registers
-//===----------------------------------------------------------------------===//
-
-SmallVector<Value> MatrixProduct::fetch(const Side &side, Value begin) {
-  SmallVector<Value> values;
-  forOwn(side, [&](int64_t, Value line, Value k) { values.push_back(readAt(side, line, k, begin)); });
-  return values;
-}
-
-void MatrixProduct::put(const Side &side, Value stage, ArrayRef<Value> values) {
-  Value base = stageOf(side, stage);
-  forOwn(side, [&](int64_t i, Value line, Value k) {
-    Value at = e.add(base, offsetOf(line, k));
-    if (lanes == 1)
-      e.storeShared(side.shared, at, values[i]);
-    else
-      e.storeSharedVector(side.shared, at, values[i]);
-  });
-}
-
-SmallVector<Value> MatrixProduct::runThroughRegisters(SmallVector<Value> sums) {
-  share(2);
-  size_t count = sums.size();
-  SmallVector<Value> first = fetch(a, e.i64(0));
-  size_t fetched = first.size();
-  llvm::append_range(sums, first);
-  llvm::append_range(sums, fetch(b, e.i64(0)));
-  if (failed)
-    return {};
-  Value step = e.i64(block);
-  sums = e.loop(e.i64(0), depthEnd, step, sums, [&](Value begin, ValueRange values) {
-    SmallVector<Value> held(values);
-    Value half = e.rem(e.divFloor(begin, step), e.i64(2));
-    put(a, half, ArrayRef(held).slice(count, fetched));
-    put(b, half, ArrayRef(held).drop_front(count + fetched));
-    e.barrier(); // the other half is free again behind the next one
-    Value next = e.add(begin, step);
-    next = e.select(e.less(next, depthEnd), next, begin);
-    SmallVector<Value> ahead = fetch(a, next);
-    llvm::append_range(ahead, fetch(b, next));
-    SmallVector<Value> result = multiplyBlock(half, ValueRange(held).take_front(count));
-    llvm::append_range(result, ahead);
-    return failed ? held : result;
-  });
-  sums.truncate(count);
-  return sums;
+void MatrixProduct::put(const Side &side, Value base, Value line, Value k, Value neighbours) {
+  Value at = e.add(base, offsetOf(line, k));
+  if (side.lanes == 1)
+    e.storeShared(side.shared, at, neighbours);
+  else
+    e.storeSharedVector(side.shared, at, neighbours);
 }
 
 //===----------------------------------------------------------------------===//
@@ -206,9 +126,11 @@ static std::optional<Plain> asPlain(Emitter &e, Value value, int64_t chunk) {
 
 /// What is written to find out has no use, and goes.
 bool MatrixProduct::canCopy() {
-  if (e.device.getApi() != target::DeviceApi::CUDA || lanes != chunk)
+  if (e.device.getApi() != target::DeviceApi::CUDA)
     return false;
   return llvm::all_of(ArrayRef<Side *>{&a, &b}, [&](Side *side) {
+    if (side->lanes != chunk)
+      return false;
     Value value = readAt(*side, e.i64(0), e.i64(0), e.i64(0));
     return value && asPlain(e, value, chunk);
   });
@@ -257,8 +179,8 @@ SmallVector<Value> MatrixProduct::runWithCopies(SmallVector<Value> sums) {
 //===----------------------------------------------------------------------===//
 
 void MatrixProduct::share(int64_t stages) {
-  a.shared = e.shared(p.operandA, stages * a.lines * pitch);
-  b.shared = e.shared(p.operandB, stages * b.lines * pitch);
+  a.shared = e.shared(p.a.type, stages * stageSize(a));
+  b.shared = e.shared(p.b.type, stages * stageSize(b));
 }
 
 SmallVector<Value> MatrixProduct::multiplyBlock(Value stage, ValueRange sums) {
@@ -303,7 +225,7 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
     }
     e.barrier();
     if (::mlir::failed(p.storeStrip(e, {strip, stripPitch, unit.m, tiles.columns, batch,
-                                        e.add(rowBegin, e.mul(number, e.i64(unit.m))), columnBegin})))
+                                        e.add(a.begin, e.mul(number, e.i64(unit.m))), b.begin})))
       status = failure();
     e.barrier();
   });
@@ -311,25 +233,16 @@ LogicalResult MatrixProduct::storeTile(ArrayRef<Value> sums) {
 }
 
 LogicalResult MatrixProduct::emit() {
-  MLIRContext *context = e.b.getContext();
-  AffineExpr rowTiles = normalize(p.rows.ceilDiv(tiles.rows)), columnTiles = normalize(p.columns.ceilDiv(tiles.columns));
-  kernels::setSchedule(e, normalize(p.batches * rowTiles * columnTiles), getAffineConstantExpr(0, context),
-                       p.batches * p.rows * p.columns * p.depth * 2);
-  Value across = e.size(columnTiles), down = e.size(rowTiles);
-  Value rest = e.divFloor(e.group, across);
-  batch = e.divFloor(rest, down);
-  rowBegin = e.mul(e.rem(rest, down), e.i64(tiles.rows));
-  columnBegin = e.mul(e.rem(e.group, across), e.i64(tiles.columns));
-  rowEnd = e.size(p.rows), columnEnd = e.size(p.columns), depthEnd = e.size(p.depth);
+  placeTile();
   Emitter::Subgroup own = e.findSubgroup();
   lane = own.lane;
   Value subgroup = own.number;
   subgroupRow = e.mul(e.rem(subgroup, e.i64(tiles.down)), e.i64(tiles.ownRows()));
   subgroupColumn = e.mul(e.divFloor(subgroup, e.i64(tiles.down)), e.i64(tiles.ownColumns()));
-  // Lines outside repeat the last one: what is computed from them is not stored.
-  auto inside = [&](Value begin, Value line, Value end) { return e.min(e.add(begin, line), e.sub(end, e.i64(1))); };
-  a = {tiles.rows, [&](Value line, Value k) { return p.a(batch, inside(rowBegin, line, rowEnd), k, lanes); }, {}};
-  b = {tiles.columns, [&](Value line, Value k) { return p.b(batch, k, inside(columnBegin, line, columnEnd), lanes); }, {}};
+  for (Side *side : {&a, &b}) {
+    side->alongDepth = true; // as it lies in shared memory
+    side->lanes = !unit.isOpaque() && side->operand->depthPart % chunk == 0 ? chunk : 1;
+  }
   SmallVector<Value> sums((tiles.ownRows() / unit.m) * (tiles.ownColumns() / unit.n),
                           unit.zeroC(e));
   bool isCopied = canCopy();
@@ -338,4 +251,4 @@ LogicalResult MatrixProduct::emit() {
   return failed ? failure() : storeTile(sums);
 }
 
-LogicalResult Product::emitMatrix(Emitter &e) const { return MatrixProduct(e, *this).emit(); }
+LogicalResult Product::emitMatrix(Emitter &e) const { return MatrixProduct(e, *this, tilesFor(e, *this)).emit(); }

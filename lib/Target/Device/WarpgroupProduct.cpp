@@ -18,14 +18,12 @@ static constexpr int64_t kTogether = 8;
 
 /// Columns of a tile: many when there are enough tiles then for the processors of a large device; 0 when there are too few anyway.
 static int64_t columnsFor(const Product &p) {
-  static constexpr int64_t kProcessors = 96, kManyRows = 1024;
-  auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kManyRows); };
-  auto tiles = [&](int64_t columns) {
-    return size(p.batches) * llvm::divideCeil(size(p.rows), kRows) * llvm::divideCeil(size(p.columns), columns);
-  };
-  if (size(p.rows) <= kWarpgroupRows || size(p.columns) <= 64)
+  auto isMore = [](AffineExpr size, int64_t than) { return !asConstant(size) || *asConstant(size) > than; };
+  if (!isMore(p.rows, kWarpgroupRows) || !isMore(p.columns, 64))
     return 0;
-  return size(p.columns) > 128 && tiles(256) >= kProcessors ? 256 : tiles(128) >= kProcessors / 2 ? 128 : 0;
+  if (isMore(p.columns, 128) && p.countTiles(kRows, 256) >= Product::kProcessors)
+    return 256;
+  return p.countTiles(kRows, 128) >= Product::kProcessors / 2 ? 128 : 0;
 }
 
 namespace {
@@ -33,7 +31,7 @@ namespace {
 class WarpgroupProduct {
 public:
   WarpgroupProduct(Emitter &e, const Product &p)
-      : e(e), p(p), columns(columnsFor(p)), unit(p.operandA), blockDepth(kSwizzleBytes / unit.bytes()) {}
+      : e(e), p(p), columns(columnsFor(p)), unit(p.a.type), blockDepth(kSwizzleBytes / unit.bytes()) {}
   LogicalResult emit();
 
 private:
@@ -167,8 +165,8 @@ LogicalResult WarpgroupProduct::emit() {
   warp = sameInWarp(e, e.divFloor(e.thread, e.i64(kWarp)));
   lane = e.rem(e.thread, e.i64(kWarp));
 
-  a = makeSide(*p.stridedA, kRows, 0);
-  b = makeSide(*p.stridedB, columns, kRows * kSwizzleBytes);
+  a = makeSide(*p.a.strided, kRows, 0);
+  b = makeSide(*p.b.strided, columns, kRows * kSwizzleBytes);
   static constexpr int64_t kOther = 1024; // barriers, and what a driver keeps for itself
   stages = std::min(kMostStages, (e.device.getSharedBytes() - kOther - kTileAlign) / stageBytes());
   int64_t pitch = columns + 4; // other banks for the next row
@@ -211,13 +209,13 @@ LogicalResult WarpgroupProduct::emit() {
 }
 
 bool Product::hasWarpgroups(const Emitter &e) const {
-  WarpgroupUnit unit(operandA);
+  WarpgroupUnit unit(a.type);
   auto isGood = [&](const std::optional<StridedMatrix> &matrix) {
     return matrix && (matrix->isAlongDepth() || (matrix->isAlongLines() && unit.takesLines())) &&
            matrix->isAligned(16 / unit.bytes()) && matrix->batch.size() <= 3;
   };
-  return WarpgroupUnit::isFor(e.device, operandA) && operandA == operandB && accumulator.isF32() && isGood(stridedA) &&
-         isGood(stridedB) && columnsFor(*this) && Emitter::hasRoomForMaps(e.kernel, 2);
+  return WarpgroupUnit::isFor(e.device, a.type) && a.type == b.type && accumulator.isF32() && isGood(a.strided) &&
+         isGood(b.strided) && columnsFor(*this) && Emitter::hasRoomForMaps(e.kernel, 2);
 }
 
 int64_t Product::warpgroupThreads(const Emitter &) const { return kThreadsOfProduct; }

@@ -121,6 +121,9 @@ static void markKernel(LLVM::LLVMFuncOp kernel, target::GPUAttr device) {
   if (isCUDA) {
     kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
     kernel->setAttr(NVVM::NVVMDialect::getReqntidAttrName(), b.getDenseI32ArrayAttr({threads, 1, 1}));
+    // Of large workgroups two at a time: while one waits for memory the other computes.
+    if (threads == 256)
+      kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(2));
     return;
   }
   kernel->setAttr(ROCDL::ROCDLDialect::getKernelFuncAttrName(), b.getUnitAttr());

@@ -16,12 +16,14 @@ kernel.func @product(%a: tensor<100x96xf16>, %b: tensor<96x70xf16>) -> tensor<10
 // CHECK-DAG:   spirv.GlobalVariable @[[GROUP:.*]] built_in("SubgroupId")
 // CHECK-DAG:   %[[PITCH:.*]] = spirv.Constant 40 : i32
 // CHECK-DAG:   %[[STRIPPITCH:.*]] = spirv.Constant 68 : i32
+// CHECK:       spirv.Store "Workgroup" %{{.*}}, %{{.*}} ["NonPrivatePointer"] : f16
+// CHECK:       spirv.ControlBarrier
 // CHECK:       spirv.mlir.loop
-// CHECK:         spirv.Store "Workgroup" %{{.*}}, %{{.*}} ["NonPrivatePointer"] : f16
-// CHECK:         spirv.ControlBarrier
 // CHECK:         spirv.KHR.CooperativeMatrixLoad %{{.*}}, %[[PITCH]], <RowMajor>, <NonPrivatePointer> : {{.*}} -> !spirv.coopmatrix<16x16xf16, Subgroup, MatrixA>
 // CHECK:         spirv.KHR.CooperativeMatrixLoad %{{.*}}, %[[PITCH]], <ColumnMajor>, <NonPrivatePointer> : {{.*}} -> !spirv.coopmatrix<16x16xf16, Subgroup, MatrixB>
 // CHECK-COUNT-8: spirv.KHR.CooperativeMatrixMulAdd {{.*}} -> !spirv.coopmatrix<16x16xf32, Subgroup, MatrixAcc>
+// CHECK:         spirv.Store "Workgroup" %{{.*}}, %{{.*}} ["NonPrivatePointer"] : f16
+// CHECK:         spirv.ControlBarrier
 // CHECK:       spirv.KHR.CooperativeMatrixStore %{{.*}}, %{{.*}}, %[[STRIPPITCH]], <RowMajor>, <NonPrivatePointer>
 // CHECK:       spirv.ControlBarrier
 // CHECK:       spirv.EntryPoint "GLCompute" @tn_kernel_product
