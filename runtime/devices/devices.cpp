@@ -121,6 +121,28 @@ tn_status_t download(DeviceSession &s, const DeviceMemory &from, uint64_t offset
 // Programs
 //===----------------------------------------------------------------------===//
 
+/// Constants that the CPU does not reach go through two halves of the staging memory in turns: while one is on the bus, the
+/// other is filled.
+static tn_status_t uploadInTurns(DeviceSession &s, const DeviceMemory &to, const uint8_t *from, uint64_t bytes, uint64_t piece,
+                                 tn_error_t *error) {
+  if (tn_status_t status = grow(s, s.staging, 2 * piece, true, error))
+    return status;
+  uint32_t turn = 0;
+  for (uint64_t at = 0; at < bytes; at += piece, ++turn) {
+    uint64_t count = bytes - at < piece ? bytes - at : piece, half = turn % 2 * piece;
+    tn_status_t status = turn < 2 ? TN_OK : s.kind->await(s.queue, turn % 2, error);
+    if (status)
+      return status;
+    memcpy(s.staging.host + half, from + at, count);
+    status = s.kind->copy(s.queue, kUp, &to, at, &s.staging, half, count, error);
+    if (!status)
+      status = s.kind->mark(s.queue, kUp, turn % 2, error);
+    if (status)
+      return status;
+  }
+  return s.kind->finish(s.queue, error);
+}
+
 static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, tn_error_t *error) {
   if (!program.constantsBytes)
     return TN_OK;
@@ -133,11 +155,16 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
     return status;
   // In pieces, so that the memory they go through stays small.
   tn_status_t status = TN_OK;
-  const uint64_t piece = 16 << 20;
-  for (uint64_t at = 0; at < program.constantsBytes && status == TN_OK; at += piece) {
+  const uint64_t piece = 8 << 20;
+  bool inTurns = p.kind->mark && !p.constants.host && program.constantsBytes > piece;
+  if (inTurns)
+    status = uploadInTurns(s, p.constants, program.constants, program.constantsBytes, piece, error);
+  for (uint64_t at = 0; at < program.constantsBytes && status == TN_OK && !inTurns; at += piece) {
     uint64_t rest = program.constantsBytes - at;
     status = upload(s, p.constants, at, program.constants + at, rest < piece ? rest : piece, error);
   }
+  if (status)
+    (void)p.kind->finish(s.queue, nullptr);
   p.kind->release(p.device, &s.staging);
   p.kind->closeQueue(p.device, s.queue);
   return status;

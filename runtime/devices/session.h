@@ -30,8 +30,8 @@ struct DeviceProgram {
   uint32_t moduleCount, kernelCount;
 };
 
-/// Tensors of a call that go over the bus together: neighbours in the ports, so many that a copy is worth its while. The CPU's
-/// half of the way lies at the same offset of memory that both reach.
+/// Tensors of a call that go over the bus together: neighbours in the ports, so many that a copy is worth its while.
+/// The CPU's half of the way lies at the same offset of memory that both reach.
 struct Lot {
   enum State : uint8_t {
     Waits, ///< an input that is with the caller, or a result that the device still works on
@@ -51,18 +51,19 @@ struct Step {
   enum Kind : uint8_t {
     Fill,  ///< an input to where a graph's copy finds it
     Start, ///< a graph
-    Arrive, Depart ///< a large input or result, in pieces
+    Arrive,
+    Depart ///< a large input or result, in pieces
   };
   Kind kind;
   uint32_t lot;
   void *handle; ///< Start: the kind's own
 };
 
-/// What an entry's last call told the queue, to be told again by a call with the same sizes in the same memory: small tensors'
-/// copies are in the graphs with the kernels; before and after copies of large ones there is a new graph.
+/// What an entry's last call told the queue, to be told again by a call with the same sizes in the same memory: small
+/// tensors' copies are in the graphs with the kernels; before and after copies of large ones there is a new graph.
 struct Recording {
-  uint64_t *key;       ///< sizes and addresses of the call
-  uint32_t *dueAfter;  ///< of each lot of results
+  uint64_t *key;      ///< sizes and addresses of the call
+  uint32_t *dueAfter; ///< of each lot of results
   Step *steps;
   uint32_t stepCount, stepLimit;
   uint32_t statePhase; ///< as the image left it
@@ -78,15 +79,15 @@ struct DeviceSession {
   Recording *recordings; ///< of each entry; null when the kind has none
   Recording *recorder;   ///< what the call at hand is recorded into; null: it is not
   uint32_t entryCount;
-  Lot *lots;             ///< of the call at hand, in order of their places: inputs, then results
-  uint32_t *departed;    ///< large results that move, in the order in which they were told
+  Lot *lots;          ///< of the call at hand, in order of their places: inputs, then results
+  uint32_t *departed; ///< large results that move, in the order in which they were told
   uint32_t inputLots, lotCount, departedCount, markCount;
   const EntryPoint *entry;             ///< that is being called
   const tn_tensor_t *inputs, *outputs; ///< the caller's
-  uint32_t command;      ///< number of the last one that the image told
-  bool overlaps;         ///< copies have lanes of their own, each when it is wanted
-  bool isOpen;           ///< the recorder's graph at hand has begun
-  tn_error_t error; ///< of what an image asked for
+  uint32_t command;                    ///< number of the last one that the image told
+  bool overlaps;                       ///< copies have lanes of their own, each when it is wanted
+  bool isOpen;                         ///< the recorder's graph at hand has begun
+  tn_error_t error;                    ///< of what an image asked for
   tn_status_t status;
 };
 
@@ -103,8 +104,8 @@ tn_status_t download(DeviceSession &s, const DeviceMemory &from, uint64_t offset
 
 // In transfers.cpp. Errors of what images ask for are in the session's `error`.
 /// Makes the lots of a call, and memory for them.
-tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn_tensor_t *inputs, const tn_tensor_t *outputs,
-                          tn_error_t *error);
+tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn_tensor_t *inputs,
+                          const tn_tensor_t *outputs, tn_error_t *error);
 /// Around a command that names these addresses; other numbers may be among them.
 tn_status_t beforeCommand(tn_session &session, const uint64_t *addresses, uint32_t count);
 tn_status_t afterCommand(tn_session &session);

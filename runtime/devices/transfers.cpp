@@ -6,8 +6,8 @@
 
 namespace tenon::rt {
 
-/// Below, tensors wait for each other; from `kLargeBytes` on one goes in pieces, so that the CPU's copy of one goes on beside
-/// the bus's of another.
+/// Below, tensors wait for each other; from `kLargeBytes` on one goes in pieces, so that the CPU's copy of one goes on
+/// beside the bus's of another.
 static constexpr uint64_t kLotBytes = 256 << 10, kLargeBytes = 1 << 20, kMostPieces = 64;
 
 // Numbers of marks.
@@ -58,8 +58,8 @@ static void place(DeviceSession &s, uint32_t index, bool isFirst, uint64_t at, u
   lot.count = 1;
 }
 
-tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn_tensor_t *inputs, const tn_tensor_t *outputs,
-                          tn_error_t *error) {
+tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn_tensor_t *inputs,
+                          const tn_tensor_t *outputs, tn_error_t *error) {
   DeviceSession &s = sessionOf(session);
   s.entry = &entry;
   s.inputs = inputs;
@@ -113,7 +113,9 @@ static void copyTensors(tn_session &session, uint32_t index) {
   bool isIn = isInput(s, index);
   for (uint32_t i = lot.first; i < lot.first + lot.count; ++i) {
     void *port = isIn ? session.inputs[i] : session.outputs[i];
-    uint64_t bytes = !port ? 0 : isIn ? portBytes(entry.inputs[i], s.inputs[i]) : portBytes(entry.outputs[i], s.outputs[i]);
+    uint64_t bytes = !port  ? 0
+                     : isIn ? portBytes(entry.inputs[i], s.inputs[i])
+                            : portBytes(entry.outputs[i], s.outputs[i]);
     uint8_t *here = half + (reinterpret_cast<uint64_t>(port) - s.ports.address);
     if (bytes && isIn)
       memcpy(here, s.inputs[i].data, bytes);

@@ -69,6 +69,17 @@ class Taking(nn.Module):
         return x.softmax(-1), x[index] * 2, late + 1
 
 
+class Table(nn.Module):
+    """More constants than go up in one piece."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(40000, 132)
+
+    def forward(self, index):
+        return self.rows(index)
+
+
 def rows(*names):
     n = torch.export.Dim("n", max=4000)
     return {name: {0: n} for name in names}
@@ -126,6 +137,15 @@ class Transfers(unittest.TestCase):
     def test_tensors_of_all_sizes(self):
         sizes = (3, 0, 20000, 1, 270000, 0, 50000, 7, 90000, 2)
         self.check(Mixed(), lambda _: tuple(torch.randn(n) for n in sizes), None, (0,) * 3)
+
+    def test_constants_in_pieces(self):
+        module, index = Table(), torch.arange(0, 40000, 1111)
+        path = compile(export(module, (index,)), "--target=cuda:sm_80")
+        for order in ORDERS:
+            self.emulator.tn_emulator_order(order)
+            program = tenon.Program(path, device="cuda")
+            self.addCleanup(program.close)
+            assert_close(self.session(program, order)(index), eager(module, (index,)))
 
     def test_what_runs_on_the_cpu(self):
         self.check(Sorting(), lambda n: (torch.randn(n, WIDTH), torch.randn(n, WIDTH)), rows("x", "late"), (MIDDLE, MIDDLE, LARGE, LARGE))

@@ -8,7 +8,8 @@ using Words = std::vector<uint32_t>;
 static constexpr int kLate = 0, kEarly = 1, kOthers = 2;
 
 namespace {
-/// Words that go up, get one more by a kernel, and come down; each in a stream of its own, with or without waits between.
+/// Words that go up, get one more by a kernel, and come down; each in a stream of its own, with or without waits
+/// between.
 struct Round {
   Round() : add(kernel(1, addOne)), words(Words(32, 100)) {
     for (void **stream : {&compute, &up, &down})
