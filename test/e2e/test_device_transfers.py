@@ -31,7 +31,7 @@ class Several(nn.Module):
         x = first
         for _ in range(3):
             x = (x + row).softmax(-1) * 3
-        return early, x - late, late.sum()
+        return early, x - late, late.sum(-1)
 
 
 class Mixed(nn.Module):
