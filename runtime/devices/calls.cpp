@@ -285,8 +285,8 @@ tn_status_t deviceBeginCall(tn_session &session, const EntryPoint &entry, tn_fra
   return status ? failCall(session, entry, status, error) : TN_OK;
 }
 
-tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, const tn_tensor_t *,
-                          int32_t &result, tn_error_t *error) {
+tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, int32_t &result,
+                          tn_error_t *error) {
   DeviceSession &s = sessionOf(session);
   if (!s.status && result == 0)
     s.status = tellResults(session);

@@ -6,11 +6,11 @@
 
 namespace tenon::rt {
 
-/// Below, tensors wait for each other; from `kLargeBytes` on one goes in pieces, so that the CPU's copy of one goes on
-/// beside the bus's of another.
+/// Neighbours go together up to `kLotBytes`. From `kLargeBytes` on a tensor goes in pieces, so that the CPU copies one
+/// while another is on the bus.
 static constexpr uint64_t kLotBytes = 256 << 10, kLargeBytes = 1 << 20, kMostPieces = 64;
 
-// Numbers of marks.
+// Numbers of marks: the inputs so far, the kernels so far, and from `kPieces` on those of large results' pieces.
 static constexpr uint32_t kSent = 0, kTold = 1, kPieces = 2;
 
 static uint64_t padded(uint64_t bytes) { return (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1); }
@@ -69,7 +69,6 @@ tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn
   uint64_t at = 0;
   // Offsets first: the memory may move.
   for (uint32_t i = 0; i < entry.inputCount; ++i) {
-    session.inputs[i] = nullptr;
     uint64_t bytes = isAbsent(entry.inputs[i], inputs[i]) ? 0 : portBytes(entry.inputs[i], inputs[i]);
     if (bytes)
       place(s, i, s.lotCount == 0, at, bytes);
@@ -97,7 +96,7 @@ tn_status_t planTransfers(tn_session &session, const EntryPoint &entry, const tn
   for (uint32_t i = 0; i < entry.outputCount; ++i)
     session.outputs[i] = reinterpret_cast<void *>(s.ports.address + reinterpret_cast<uint64_t>(session.outputs[i]));
   s.overlaps = false;
-  // A small lot each way would be waited for anyhow.
+  // A small lot each way would be waited for anyhow; in one lane it takes fewer calls of the driver.
   if (s.kind->mark && !s.ports.host)
     for (uint32_t i = 0; i < s.lotCount; ++i)
       s.overlaps |= (i > 0 && i != s.inputLots) || s.lots[i].bytes > kLotBytes;
