@@ -32,57 +32,22 @@ static int32_t stopLost(DeviceSession &s) {
   return stop(s, TN_FAIL(&s.error, TN_INTERNAL, "image names an address outside its memory"));
 }
 
-static void dropRecording(DeviceSession &s, Recording &r) {
-  if (r.handle)
-    s.kind->dropRecord(s.device, r.handle);
-  r.handle = nullptr;
-}
-
-void dropRecordings(DeviceSession &s) {
-  for (uint32_t i = 0; s.recordings && i < s.entryCount; ++i) {
-    dropRecording(s, s.recordings[i]);
-    free(s.recordings[i].key);
-  }
-  free(s.recordings);
-}
-
-/// Ends the recording and runs what it has.
-static tn_status_t runRecording(DeviceSession &s, tn_error_t *error) {
-  Recording &r = *s.recorder;
-  s.recorder = nullptr;
-  if (tn_status_t status = s.kind->endRecord(s.queue, &r.handle, error))
-    return status;
-  return s.kind->replay(s.queue, r.handle, error);
-}
-
-/// The host needs what the queue has done: calls of this kind cannot be kept.
-static tn_status_t giveUpRecording(DeviceSession &s) {
-  if (!s.recorder)
-    return TN_OK;
-  Recording &r = *s.recorder;
-  r.isImpossible = true;
-  tn_status_t status = runRecording(s, &s.error);
-  if (!status)
-    status = s.kind->finish(s.queue, &s.error);
-  dropRecording(s, r);
-  return status;
-}
-
-/// Waits for all that was told; the ring is free then.
-static tn_status_t drain(DeviceSession &s) {
+/// Waits for all that was told; the ring and the staging memory are free then.
+static tn_status_t drain(tn_session &session) {
+  DeviceSession &s = sessionOf(session);
   if (tn_status_t status = giveUpRecording(s))
     return status;
-  tn_status_t status = s.kind->finish(s.queue, &s.error);
   s.ringUsed = TN_BUFFER_ALIGN;
-  return status;
+  return receive(session);
 }
 
 /// Copies bytes to where the device finds them until the queue is done: at offset `at` of the ring.
-static tn_status_t keepInRing(DeviceSession &s, const void *from, uint64_t bytes, uint64_t &at) {
+static tn_status_t keepInRing(tn_session &session, const void *from, uint64_t bytes, uint64_t &at) {
+  DeviceSession &s = sessionOf(session);
   if (tn_status_t status = giveUpRecording(s))
     return status;
   if (s.ringUsed + bytes > s.ring.bytes)
-    if (tn_status_t status = drain(s))
+    if (tn_status_t status = drain(session))
       return status;
   at = s.ringUsed;
   memcpy(s.ring.host + at, from, bytes);
@@ -99,17 +64,22 @@ static int32_t tableLaunch(tn_frame *frame, uint32_t number, const uint64_t *arg
   if (number >= p.kernelCount || slots < p.kernels[number].slots)
     return stopLost(s);
   const Kernel &kernel = p.kernels[number];
+  if (tn_status_t status = beforeCommand(session, args, kernel.slots))
+    return stop(s, status);
   Launch launch = {args, kernel.slots, 0, tiles, s.ring.address};
   if (!s.kind->takesSlots || kernel.slots > TN_DEVICE_SLOTS) {
     uint64_t bytes = kernel.slots * sizeof(uint64_t), at = 0;
     if (bytes > kRingBytes / 2)
       return stopLost(s);
-    if (tn_status_t status = keepInRing(s, args, bytes, at))
+    if (tn_status_t status = keepInRing(session, args, bytes, at))
       return stop(s, status);
     launch.slots = nullptr;
     launch.address = s.ring.address + at;
   }
-  return stop(s, s.kind->launch(s.queue, kernel.handle, launch, &s.error));
+  tn_status_t status = resumeRecording(s);
+  if (!status)
+    status = s.kind->launch(s.queue, kernel.handle, launch, &s.error);
+  return stop(s, status ? status : afterCommand(session));
 }
 
 static int32_t tableCopy(tn_frame *frame, uint64_t dest, uint64_t source, int64_t bytes) {
@@ -121,7 +91,13 @@ static int32_t tableCopy(tn_frame *frame, uint64_t dest, uint64_t source, int64_
   const DeviceMemory *to = findMemory(session, dest, destOffset), *from = findMemory(session, source, sourceOffset);
   if (!to || !from)
     return stopLost(s);
-  return stop(s, s.kind->copy(s.queue, to, destOffset, from, sourceOffset, static_cast<uint64_t>(bytes), &s.error));
+  const uint64_t both[] = {dest, source};
+  tn_status_t status = beforeCommand(session, both, 2);
+  if (!status)
+    status = resumeRecording(s);
+  if (!status)
+    status = s.kind->copy(s.queue, kCompute, to, destOffset, from, sourceOffset, static_cast<uint64_t>(bytes), &s.error);
+  return stop(s, status ? status : afterCommand(session));
 }
 
 static int32_t tableStore(tn_frame *frame, uint64_t dest, int64_t value) {
@@ -132,9 +108,12 @@ static int32_t tableStore(tn_frame *frame, uint64_t dest, int64_t value) {
   if (!to)
     return stopLost(s);
   uint64_t at = 0;
-  if (tn_status_t status = keepInRing(s, &value, sizeof(value), at))
-    return stop(s, status);
-  return stop(s, s.kind->copy(s.queue, to, offset, &s.ring, at, sizeof(value), &s.error));
+  tn_status_t status = beforeCommand(session, &dest, 1);
+  if (!status)
+    status = keepInRing(session, &value, sizeof(value), at);
+  if (!status)
+    status = s.kind->copy(s.queue, kCompute, to, offset, &s.ring, at, sizeof(value), &s.error);
+  return stop(s, status ? status : afterCommand(session));
 }
 
 static int32_t tableLoad(tn_frame *frame, uint64_t source, int64_t bytes, int64_t *value) {
@@ -144,10 +123,13 @@ static int32_t tableLoad(tn_frame *frame, uint64_t source, int64_t bytes, int64_
   const DeviceMemory *from = findMemory(session, source, offset);
   if (!from)
     return stopLost(s);
-  if (tn_status_t status = drain(s))
-    return stop(s, status);
   *value = 0;
-  return stop(s, download(s, *from, offset, value, static_cast<uint64_t>(bytes), &s.error));
+  tn_status_t status = beforeCommand(session, &source, 1);
+  if (!status)
+    status = drain(session);
+  if (!status)
+    status = download(s, *from, offset, value, static_cast<uint64_t>(bytes), &s.error);
+  return stop(s, status ? status : afterCommand(session));
 }
 
 static constexpr uint32_t kMaxSlots = 1536; // 12 KiB: what an image's frame may hold
@@ -158,7 +140,9 @@ static int32_t tableVisit(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args
   DeviceSession &s = sessionOf(session);
   if (slots > kMaxSlots || operands > slots)
     return stopLost(s);
-  if (tn_status_t status = drain(s))
+  if (tn_status_t status = beforeCommand(session, args, operands))
+    return stop(s, status);
+  if (tn_status_t status = drain(session))
     return stop(s, status);
   uint64_t here[kMaxSlots];
   memcpy(here, args, slots * sizeof(uint64_t));
@@ -199,6 +183,8 @@ static int32_t tableVisit(tn_frame *frame, tn_kernel_fn fn, const uint64_t *args
       status = upload(s, *memory, offset, reinterpret_cast<void *>(here[i]), static_cast<uint64_t>(bytes[i]), &s.error);
   }
   free(block);
+  if (!status && result == 0)
+    status = afterCommand(session);
   return status ? stop(s, status) : result;
 }
 
@@ -208,32 +194,14 @@ const DeviceFunctions deviceFunctions = {tableLaunch, tableCopy, tableStore, tab
 // Calls
 //===----------------------------------------------------------------------===//
 
-static uint64_t portBytes(const TensorEntry &tensor, const tn_tensor_t &given) {
-  uint64_t bytes = 0;
-  (void)tensorBytes(tensor.dtype, given.dims, given.rank, bytes); // fits: the shape was checked
-  return bytes;
-}
-
-static uint64_t padded(uint64_t bytes) { return (bytes + TN_BUFFER_ALIGN - 1) & ~uint64_t(TN_BUFFER_ALIGN - 1); }
-
-/// Moves tensors between the caller's memory and the ports, all at once: what the CPU cannot reach goes through memory at
-/// the same offsets that the device's copies read and write.
-static tn_status_t sendInput(DeviceSession &s, uint64_t at, const void *from, uint64_t bytes, tn_error_t *error) {
-  if (!bytes)
-    return TN_OK;
-  if (s.ports.host) {
-    memcpy(s.ports.host + at, from, bytes);
-    return TN_OK;
-  }
-  memcpy(s.staging.host + at, from, bytes);
-  return s.kind->copy(s.queue, &s.ports, at, &s.staging, at, bytes, error);
-}
+/// Numbers of a key that every entry has.
+static constexpr uint32_t kKeyHead = 4;
 
 /// Sizes and addresses: two calls with the same ask the same of the queue, unless it is asked what it found.
 static void fillKey(tn_session &session, const EntryPoint &entry, uint64_t *key) {
   const DeviceSession &s = sessionOf(session);
-  *key++ = s.arena.address;
-  *key++ = s.states.address;
+  for (const DeviceMemory *memory : {&s.arena, &s.states, &s.ports, &s.staging})
+    *key++ = memory->address;
   for (uint32_t i = 0; i < entry.symbolCount; ++i)
     *key++ = static_cast<uint64_t>(session.symbols[i]);
   for (uint32_t i = 0; i < entry.inputCount; ++i)
@@ -242,37 +210,54 @@ static void fillKey(tn_session &session, const EntryPoint &entry, uint64_t *key)
     *key++ = reinterpret_cast<uint64_t>(session.outputs[i]);
 }
 
-/// Runs the entry's recording if it is of such a call, and says so in `isDone`; the second call of a kind is recorded.
-static tn_status_t useRecording(tn_session &session, const EntryPoint &entry, tn_frame &frame, bool &isDone,
-                                tn_error_t *error) {
+/// Starts a recording, if there is memory for what is remembered.
+static void startRecording(DeviceSession &s, Recording &r) {
+  uint32_t limit = 4 * s.lotCount + 4; // a step for a lot, again for a result that went too early, and a graph between any two
+  if (limit > r.stepLimit) {
+    auto *steps = static_cast<Step *>(realloc(r.steps, limit * sizeof(Step)));
+    if (!steps)
+      return;
+    r.steps = steps;
+    r.stepLimit = limit;
+  }
+  s.recorder = &r;
+}
+
+/// Whether the call can be a replay. The first call of its kind finds out which results are ready when, the second is recorded.
+static bool useRecording(tn_session &session, const EntryPoint &entry) {
   DeviceSession &s = sessionOf(session);
-  s.recorder = nullptr;
   if (!s.recordings)
-    return TN_OK;
+    return false;
   Recording &r = s.recordings[&entry - session.program->entries];
-  uint32_t count = 2 + entry.symbolCount + entry.inputCount + entry.outputCount;
+  uint32_t count = kKeyHead + entry.symbolCount + entry.inputCount + entry.outputCount;
   bool isFirst = !r.key;
-  if (isFirst)
-    r.key = static_cast<uint64_t *>(malloc(2 * count * sizeof(uint64_t)));
+  if (isFirst) {
+    r.key = static_cast<uint64_t *>(calloc(1, 2 * count * sizeof(uint64_t) + entry.outputCount * sizeof(uint32_t)));
+    r.dueAfter = reinterpret_cast<uint32_t *>(r.key + 2 * count);
+  }
   if (!r.key)
-    return TN_OK; // it runs all the same
+    return false; // it runs all the same
   uint64_t *key = r.key + count;
   fillKey(session, entry, key);
   if (isFirst || memcmp(key, r.key, count * sizeof(uint64_t)) != 0) {
     memcpy(r.key, key, count * sizeof(uint64_t));
+    memset(r.dueAfter, 0, entry.outputCount * sizeof(uint32_t));
     r.isImpossible = false;
-    dropRecording(s, r);
-    return TN_OK;
+    dropSteps(s, r);
+    return false;
   }
-  if (r.handle) {
-    isDone = true;
-    frame.state_phase = r.statePhase;
-    return s.kind->replay(s.queue, r.handle, error);
-  }
-  if (r.isImpossible)
-    return TN_OK;
-  s.recorder = &r;
-  return s.kind->record(s.queue, error);
+  for (uint32_t i = s.inputLots; i < s.lotCount; ++i)
+    s.lots[i].dueAfter = r.dueAfter[i - s.inputLots];
+  if (!r.isWhole && !r.isImpossible)
+    startRecording(s, r);
+  return r.isWhole;
+}
+
+/// What went wrong in the call at hand.
+static tn_status_t failCall(tn_session &session, const EntryPoint &entry, tn_status_t status, tn_error_t *error) {
+  DeviceSession &s = sessionOf(session);
+  abandon(s);
+  return TN_FAIL(error, status, "%s: entry '%s': %s", session.program->label, entry.name, s.error.message);
 }
 
 tn_status_t deviceBeginCall(tn_session &session, const EntryPoint &entry, tn_frame &frame, const tn_tensor_t *inputs,
@@ -281,80 +266,50 @@ tn_status_t deviceBeginCall(tn_session &session, const EntryPoint &entry, tn_fra
   s.status = TN_OK;
   s.error = {};
   s.error.struct_bytes = sizeof(s.error);
-  uint64_t total = TN_BUFFER_ALIGN; // a little more than nothing, so that empty tensors have an address
-  for (uint32_t i = 0; i < entry.inputCount; ++i)
-    if (!isAbsent(entry.inputs[i], inputs[i]))
-      total += padded(portBytes(entry.inputs[i], inputs[i]));
-  for (uint32_t i = 0; i < entry.outputCount; ++i)
-    total += padded(portBytes(entry.outputs[i], outputs[i]));
-  if (tn_status_t status = grow(s, s.ports, total, false, error))
+  if (tn_status_t status = planTransfers(session, entry, inputs, outputs, error))
     return status;
-  if (!s.ports.host)
-    if (tn_status_t status = grow(s, s.staging, total, true, error))
-      return status;
-  uint64_t at = 0;
-  for (uint32_t i = 0; i < entry.inputCount; ++i) {
-    if (isAbsent(entry.inputs[i], inputs[i])) {
-      session.inputs[i] = nullptr;
-      continue;
-    }
-    uint64_t bytes = portBytes(entry.inputs[i], inputs[i]);
-    if (tn_status_t status = sendInput(s, at, inputs[i].data, bytes, error))
-      return status;
-    session.inputs[i] = reinterpret_cast<void *>(s.ports.address + at);
-    at += padded(bytes);
-  }
-  for (uint32_t i = 0; i < entry.outputCount; ++i) {
-    session.outputs[i] = reinterpret_cast<void *>(s.ports.address + at);
-    at += padded(portBytes(entry.outputs[i], outputs[i]));
-  }
   Report none = {UINT32_MAX, 0, 0, 0};
   memcpy(s.ring.host, &none, sizeof(none));
   s.ringUsed = TN_BUFFER_ALIGN;
   frame.arena = reinterpret_cast<uint8_t *>(s.arena.address);
   frame.constants = reinterpret_cast<const uint8_t *>(programOf(*session.program).constants.address);
-  return useRecording(session, entry, frame, isDone, error);
-}
-
-/// Results to the caller's memory, after everything is done.
-static tn_status_t receiveOutputs(tn_session &session, const EntryPoint &entry, const tn_tensor_t *outputs, tn_error_t *error) {
-  DeviceSession &s = sessionOf(session);
-  auto offsetOf = [&](uint32_t i) { return reinterpret_cast<uint64_t>(session.outputs[i]) - s.ports.address; };
-  const DeviceMemory &from = s.ports.host ? s.ports : s.staging;
-  if (!s.ports.host)
-    for (uint32_t i = 0; i < entry.outputCount; ++i)
-      if (uint64_t bytes = portBytes(entry.outputs[i], outputs[i]))
-        if (tn_status_t status = s.kind->copy(s.queue, &s.staging, offsetOf(i), &s.ports, offsetOf(i), bytes, error))
-          return status;
-  if (tn_status_t status = s.kind->finish(s.queue, error))
-    return status;
-  for (uint32_t i = 0; i < entry.outputCount; ++i)
-    if (uint64_t bytes = portBytes(entry.outputs[i], outputs[i]))
-      memcpy(outputs[i].data, from.host + offsetOf(i), bytes);
-  return TN_OK;
-}
-
-tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, const tn_tensor_t *outputs,
-                          int32_t &result, tn_error_t *error) {
-  DeviceSession &s = sessionOf(session);
-  Recording *recorded = s.recorder;
-  if (recorded) {
-    recorded->statePhase = frame.state_phase;
-    tn_status_t status = runRecording(s, &s.error);
-    if (!s.status)
-      s.status = status;
+  isDone = useRecording(session, entry);
+  tn_status_t status = TN_OK;
+  if (isDone) {
+    const Recording &r = s.recordings[&entry - session.program->entries];
+    frame.state_phase = r.statePhase;
+    status = replay(session, r);
+  } else if (!s.overlaps) {
+    status = sendInputs(session);
   }
-  if (!s.status)
-    s.status = receiveOutputs(session, entry, outputs, &s.error);
-  else
-    (void)s.kind->finish(s.queue, nullptr);
-  if (recorded && (s.status || result)) // it may have ended early
-    dropRecording(s, *recorded);
+  return status ? failCall(session, entry, status, error) : TN_OK;
+}
+
+tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, int32_t &result,
+                          tn_error_t *error) {
+  DeviceSession &s = sessionOf(session);
+  if (!s.status && result == 0)
+    s.status = tellResults(session);
+  if (!s.status && result == 0)
+    s.status = receive(session);
   if (s.status)
-    return TN_FAIL(error, s.status, "%s: entry '%s': %s", session.program->label, entry.name, s.error.message);
+    return failCall(session, entry, s.status, error);
+  if (result != 0) {
+    abandon(s);
+    return TN_OK;
+  }
+  if (s.recorder) {
+    s.recorder->statePhase = frame.state_phase;
+    s.recorder->isWhole = true;
+    s.recorder = nullptr;
+  }
+  if (s.recordings && s.command) // not a replay
+    for (uint32_t i = s.inputLots; i < s.lotCount; ++i)
+      if (Recording &r = s.recordings[&entry - session.program->entries]; r.key)
+        r.dueAfter[i - s.inputLots] = s.lots[i].lastUse;
   Report report;
   memcpy(&report, s.ring.host, sizeof(report));
-  if (result == 0 && report.site != UINT32_MAX) {
+  if (report.site != UINT32_MAX) {
     recordFailure(session, report.site, report.a, report.b, false);
     result = static_cast<int32_t>(report.site + 1);
   }

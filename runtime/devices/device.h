@@ -35,7 +35,10 @@ struct VariantCode {
   const char *cache; ///< folder for what drivers compile; null: none
 };
 
-/// All functions may be called by several threads at once, each with queues of its own. What a queue is told runs in order,
+/// What a queue is told goes along one of these. Kernels go along the first; the others are for copies that go on meanwhile.
+enum Lane : uint32_t { kCompute, kUp, kDown, kLanes };
+
+/// All functions may be called by several threads at once, each with queues of its own. What a lane is told runs in order,
 /// and at the latest when `finish` is called. Failures give a status and a message that names what the driver said.
 struct DeviceKind {
   const char *name; ///< as in file::Variant::device
@@ -57,13 +60,20 @@ struct DeviceKind {
   tn_status_t (*openQueue)(void *device, void **queue, tn_error_t *error);
   void (*closeQueue)(void *device, void *queue);
   tn_status_t (*launch)(void *queue, void *kernel, const Launch &launch, tn_error_t *error);
-  tn_status_t (*copy)(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
+  tn_status_t (*copy)(void *queue, Lane lane, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
                       uint64_t sourceOffset, uint64_t bytes, tn_error_t *error);
-  /// Starts what was told, and waits for it.
+  /// Starts what all lanes were told, and waits for it.
   tn_status_t (*finish)(void *queue, tn_error_t *error);
 
+  /// Order between lanes; all null when queues have the first one only. `mark` gives a number to all that a lane was told so
+  /// far, in place of what had the number before. What is told to a lane after `follow` waits for that, and so does `await`.
+  tn_status_t (*mark)(void *queue, Lane lane, uint32_t number, tn_error_t *error);
+  tn_status_t (*follow)(void *queue, Lane lane, uint32_t number, tn_error_t *error);
+  tn_status_t (*await)(void *queue, uint32_t number, tn_error_t *error);
+
   /// Keeping what a queue is told, to tell it again at once; all null when the kind cannot. Between `record` and
-  /// `endRecord` nothing runs; `endRecord` gives what `replay` takes, null `recording` throws it away.
+  /// `endRecord` nothing runs, whatever the lane; `endRecord` gives what `replay` takes, null `recording` throws it away. A
+  /// replay is told to the first lane, and is done when all that it has is done.
   tn_status_t (*record)(void *queue, tn_error_t *error);
   tn_status_t (*endRecord)(void *queue, void **recording, tn_error_t *error);
   tn_status_t (*replay)(void *queue, void *recording, tn_error_t *error);

@@ -96,7 +96,7 @@ tn_status_t upload(DeviceSession &s, const DeviceMemory &to, uint64_t offset, co
     memcpy(s.staging.host, from, bytes);
   else
     memset(s.staging.host, 0, bytes);
-  if (tn_status_t status = s.kind->copy(s.queue, &to, offset, &s.staging, 0, bytes, error))
+  if (tn_status_t status = s.kind->copy(s.queue, kCompute, &to, offset, &s.staging, 0, bytes, error))
     return status;
   return s.kind->finish(s.queue, error);
 }
@@ -108,7 +108,7 @@ tn_status_t download(DeviceSession &s, const DeviceMemory &from, uint64_t offset
   if (!from.host) {
     if (tn_status_t status = grow(s, s.staging, bytes, true, error))
       return status;
-    if (tn_status_t status = s.kind->copy(s.queue, &s.staging, 0, &from, offset, bytes, error))
+    if (tn_status_t status = s.kind->copy(s.queue, kCompute, &s.staging, 0, &from, offset, bytes, error))
       return status;
     if (tn_status_t status = s.kind->finish(s.queue, error))
       return status;
@@ -120,6 +120,28 @@ tn_status_t download(DeviceSession &s, const DeviceMemory &from, uint64_t offset
 //===----------------------------------------------------------------------===//
 // Programs
 //===----------------------------------------------------------------------===//
+
+/// Constants that the CPU does not reach go through two halves of the staging memory in turns: while one is on the bus, the
+/// other is filled.
+static tn_status_t uploadInTurns(DeviceSession &s, const DeviceMemory &to, const uint8_t *from, uint64_t bytes, uint64_t piece,
+                                 tn_error_t *error) {
+  if (tn_status_t status = grow(s, s.staging, 2 * piece, true, error))
+    return status;
+  uint32_t turn = 0;
+  for (uint64_t at = 0; at < bytes; at += piece, ++turn) {
+    uint64_t count = bytes - at < piece ? bytes - at : piece, half = turn % 2 * piece;
+    tn_status_t status = turn < 2 ? TN_OK : s.kind->await(s.queue, turn % 2, error);
+    if (status)
+      return status;
+    memcpy(s.staging.host + half, from + at, count);
+    status = s.kind->copy(s.queue, kUp, &to, at, &s.staging, half, count, error);
+    if (!status)
+      status = s.kind->mark(s.queue, kUp, turn % 2, error);
+    if (status)
+      return status;
+  }
+  return s.kind->finish(s.queue, error);
+}
 
 static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, tn_error_t *error) {
   if (!program.constantsBytes)
@@ -133,11 +155,16 @@ static tn_status_t uploadConstants(const tn_program &program, DeviceProgram &p, 
     return status;
   // In pieces, so that the memory they go through stays small.
   tn_status_t status = TN_OK;
-  const uint64_t piece = 16 << 20;
-  for (uint64_t at = 0; at < program.constantsBytes && status == TN_OK; at += piece) {
+  const uint64_t piece = 8 << 20;
+  bool inTurns = p.kind->mark && !p.constants.host && program.constantsBytes > piece;
+  if (inTurns)
+    status = uploadInTurns(s, p.constants, program.constants, program.constantsBytes, piece, error);
+  for (uint64_t at = 0; at < program.constantsBytes && status == TN_OK && !inTurns; at += piece) {
     uint64_t rest = program.constantsBytes - at;
     status = upload(s, p.constants, at, program.constants + at, rest < piece ? rest : piece, error);
   }
+  if (status)
+    (void)p.kind->finish(s.queue, nullptr);
   p.kind->release(p.device, &s.staging);
   p.kind->closeQueue(p.device, s.queue);
   return status;
@@ -254,9 +281,18 @@ tn_status_t deviceOpenSession(tn_session &session, tn_error_t *error) {
   if (tn_status_t status = grow(*s, s->states, session.program->stateBytes, false, error))
     return status;
   session.stateMemory = reinterpret_cast<uint8_t *>(s->states.address);
+  s->entryCount = session.program->entryCount;
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < s->entryCount; ++i) {
+    const EntryPoint &entry = session.program->entries[i];
+    most = entry.inputCount + entry.outputCount > most ? entry.inputCount + entry.outputCount : most;
+  }
+  s->lots = static_cast<Lot *>(calloc(most + 1, sizeof(Lot) + sizeof(uint32_t))); // one more: none is no error
+  if (!s->lots)
+    return TN_FAIL(error, TN_NO_MEMORY, "%s: no memory for a device's session", session.program->label);
+  s->departed = reinterpret_cast<uint32_t *>(s->lots + most + 1);
   if (!s->kind->record)
     return TN_OK;
-  s->entryCount = session.program->entryCount;
   s->recordings = static_cast<Recording *>(calloc(s->entryCount, sizeof(Recording)));
   return s->recordings ? TN_OK : TN_FAIL(error, TN_NO_MEMORY, "%s: no memory for a device's session", session.program->label);
 }
@@ -270,6 +306,7 @@ void deviceCloseSession(tn_session &session) {
     s.kind->release(s.device, memory);
   if (s.queue)
     s.kind->closeQueue(s.device, s.queue);
+  free(s.lots);
   free(&s);
   session.device = nullptr;
   session.stateMemory = nullptr;

@@ -380,7 +380,7 @@ TN_CALLS_IMAGE tn_status_t Call::execute() {
     session.slot = nullptr;
   }
   if (isOnDevice(program))
-    if (tn_status_t status = deviceEndCall(session, entry, frame, outputs, result, error)) {
+    if (tn_status_t status = deviceEndCall(session, entry, frame, result, error)) {
       session.stateLost |= entry.writesStates && frame.state_phase != TN_STATES_INTACT;
       return status;
     }

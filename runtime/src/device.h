@@ -21,12 +21,13 @@ tn_status_t deviceReserve(tn_session &session, uint64_t arenaBytes, tn_error_t *
 /// Bytes of a state to or from the CPU's memory; `from` null writes zeros.
 tn_status_t deviceReadState(tn_session &session, uint32_t state, void *to, uint64_t bytes);
 tn_status_t deviceWriteState(tn_session &session, uint32_t state, const void *from, uint64_t bytes);
-/// Before the image runs: inputs, and the frame's addresses. `isDone`: it need not, since the device repeats what it was told
-/// by an earlier call. After: waits, results, and failures of kernels, which replace the image's result.
+/// Before the image runs: the frame's addresses, and inputs unless they follow when they are needed; the tensors are those of
+/// the call until its end. `isDone`: the image need not run, since the device repeats what it was told by an earlier call. After:
+/// waits, results, and failures of kernels, which replace the image's result.
 tn_status_t deviceBeginCall(tn_session &session, const EntryPoint &entry, tn_frame &frame, const tn_tensor_t *inputs,
                             const tn_tensor_t *outputs, bool &isDone, tn_error_t *error);
-tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, const tn_tensor_t *outputs,
-                          int32_t &result, tn_error_t *error);
+tn_status_t deviceEndCall(tn_session &session, const EntryPoint &entry, const tn_frame &frame, int32_t &result,
+                          tn_error_t *error);
 
 #else
 
@@ -42,8 +43,7 @@ inline tn_status_t deviceBeginCall(tn_session &, const EntryPoint &, tn_frame &,
                                    bool &, tn_error_t *) {
   return TN_OK;
 }
-inline tn_status_t deviceEndCall(tn_session &, const EntryPoint &, const tn_frame &, const tn_tensor_t *, int32_t &,
-                                 tn_error_t *) {
+inline tn_status_t deviceEndCall(tn_session &, const EntryPoint &, const tn_frame &, int32_t &, tn_error_t *) {
   return TN_OK;
 }
 

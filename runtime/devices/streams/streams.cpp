@@ -9,6 +9,10 @@ namespace tenon::rt {
 
 /// Of a launch, all together.
 static constexpr size_t kParameterBytes = 4096;
+/// By how many marks a queue's list grows.
+static constexpr uint32_t kMoreMarks = 32;
+/// A flag of streams.
+static constexpr unsigned kApartFromDefault = 1;
 
 namespace {
 struct StreamDevice {
@@ -18,9 +22,16 @@ struct StreamDevice {
   char name[100];
 };
 
+/// Bits stand for lanes.
 struct StreamQueue {
   StreamDevice *device;
-  void *stream;
+  void *streams[kLanes]; ///< those for copies are made when they are first used
+  void **marks;          ///< events; null: not made yet
+  uint32_t markCount;
+  void *fork, *join;   ///< events: the start of a recording, the end of a lane in it
+  uint32_t busy;       ///< told something since `finish`
+  uint32_t recorded;   ///< told something by the recording at hand
+  bool isRecording;
 };
 
 struct StreamKernel {
@@ -216,7 +227,7 @@ tn_status_t StreamFunctions::openQueue(void *device, void **queue, tn_error_t *e
     return TN_FAIL(error, TN_NO_MEMORY, "no memory for a device's queue");
   q->device = &d;
   Entered here(d);
-  if (int code = here.code ? here.code : here.driver.createStream(&q->stream, /*apart from the default one=*/1)) {
+  if (int code = here.code ? here.code : here.driver.createStream(&q->streams[kCompute], kApartFromDefault)) {
     free(q);
     return check(d, code, "make a stream", error);
   }
@@ -228,9 +239,37 @@ void StreamFunctions::closeQueue(void *, void *queue) {
   auto *q = static_cast<StreamQueue *>(queue);
   {
     Entered here(*q->device);
-    (void)here.driver.destroyStream(q->stream);
+    for (void *stream : q->streams)
+      if (stream)
+        (void)here.driver.destroyStream(stream);
+    for (void *event : {q->fork, q->join})
+      if (event)
+        (void)here.driver.destroyEvent(event);
+    for (uint32_t i = 0; i < q->markCount; ++i)
+      if (q->marks[i])
+        (void)here.driver.destroyEvent(q->marks[i]);
   }
+  free(q->marks);
   free(q);
+}
+
+static int makeEvent(const Entered &here, void *&event) {
+  return event ? 0 : here.driver.createEvent(&event, /*without times=*/2);
+}
+
+/// The lane's stream. In a recording, what it is told first waits for nothing but the recording's start.
+static int useLane(const Entered &here, StreamQueue &q, Lane lane, void *&stream) {
+  int code = here.code;
+  if (!code && !q.streams[lane])
+    code = here.driver.createStream(&q.streams[lane], kApartFromDefault);
+  stream = q.streams[lane];
+  if (!code && q.isRecording && lane != kCompute && !(q.recorded & 1u << lane))
+    code = here.driver.followEvent(stream, q.fork, 0);
+  if (!code && q.isRecording)
+    q.recorded |= 1u << lane;
+  else if (!code)
+    q.busy |= 1u << lane;
+  return code;
 }
 
 /// Describes the tensors of a launch, behind its slots.
@@ -292,59 +331,122 @@ tn_status_t StreamFunctions::launch(void *queue, void *kernel, const Launch &lau
                    static_cast<unsigned long long>(groups), q.device->name);
   int code = here.code ? here.code
                        : here.driver.launch(k.function, static_cast<unsigned>(across), static_cast<unsigned>(down), 1,
-                                            k.threads, 1, 1, k.shared, q.stream, nullptr, extra);
+                                            k.threads, 1, 1, k.shared, q.streams[kCompute], nullptr, extra);
   return check(*q.device, code, "start a kernel", error);
 }
 
-tn_status_t StreamFunctions::copy(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
-                                  uint64_t sourceOffset, uint64_t bytes, tn_error_t *error) {
+tn_status_t StreamFunctions::copy(void *queue, Lane lane, const DeviceMemory *dest, uint64_t destOffset,
+                                  const DeviceMemory *source, uint64_t sourceOffset, uint64_t bytes, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
   Entered here(*q.device);
-  int code = here.code;
+  void *stream = nullptr;
+  int code = useLane(here, q, lane, stream);
   if (code)
     return check(*q.device, code, "copy memory", error);
   if (dest->host && !source->host)
-    code = here.driver.copyToHost(dest->host + destOffset, source->address + sourceOffset, bytes, q.stream);
+    code = here.driver.copyToHost(dest->host + destOffset, source->address + sourceOffset, bytes, stream);
   else if (source->host && !dest->host)
-    code = here.driver.copyToDevice(dest->address + destOffset, source->host + sourceOffset, bytes, q.stream);
+    code = here.driver.copyToDevice(dest->address + destOffset, source->host + sourceOffset, bytes, stream);
   else
-    code = here.driver.copyOnDevice(dest->address + destOffset, source->address + sourceOffset, bytes, q.stream);
+    code = here.driver.copyOnDevice(dest->address + destOffset, source->address + sourceOffset, bytes, stream);
   return check(*q.device, code, "copy memory", error);
 }
 
 tn_status_t StreamFunctions::finish(void *queue, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
   Entered here(*q.device);
-  return check(*q.device, here.code ? here.code : here.driver.awaitStream(q.stream), "run kernels", error);
+  // All of them, also when one says that it failed. The first one is always asked: it knows of a device that is lost.
+  int failed = here.code;
+  for (uint32_t lane = 0; lane < kLanes && !here.code; ++lane)
+    if (lane == kCompute || (q.busy & 1u << lane))
+      if (int code = here.driver.awaitStream(q.streams[lane]); code && !failed)
+        failed = code;
+  q.busy = 0;
+  return check(*q.device, failed, "run kernels", error);
 }
 
 //===----------------------------------------------------------------------===//
-// Recordings: graphs captured from the stream
+// Order between lanes
+//===----------------------------------------------------------------------===//
+
+tn_status_t StreamFunctions::mark(void *queue, Lane lane, uint32_t number, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  if (number >= q.markCount) {
+    uint32_t count = number + kMoreMarks;
+    auto *marks = static_cast<void **>(realloc(q.marks, count * sizeof(void *)));
+    if (!marks)
+      return TN_FAIL(error, TN_NO_MEMORY, "no memory for a device's queue");
+    memset(marks + q.markCount, 0, (count - q.markCount) * sizeof(void *));
+    q.marks = marks;
+    q.markCount = count;
+  }
+  Entered here(*q.device);
+  void *stream = nullptr;
+  int code = useLane(here, q, lane, stream);
+  if (!code)
+    code = makeEvent(here, q.marks[number]);
+  return check(*q.device, code ? code : here.driver.recordEvent(q.marks[number], stream), "order copies", error);
+}
+
+tn_status_t StreamFunctions::follow(void *queue, Lane lane, uint32_t number, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  void *stream = nullptr;
+  int code = useLane(here, q, lane, stream);
+  return check(*q.device, code ? code : here.driver.followEvent(stream, q.marks[number], 0), "order copies", error);
+}
+
+tn_status_t StreamFunctions::await(void *queue, uint32_t number, tn_error_t *error) {
+  auto &q = *static_cast<StreamQueue *>(queue);
+  Entered here(*q.device);
+  return check(*q.device, here.code ? here.code : here.driver.awaitEvent(q.marks[number]), "run kernels", error);
+}
+
+//===----------------------------------------------------------------------===//
+// Recordings: graphs captured from the streams
 //===----------------------------------------------------------------------===//
 
 tn_status_t StreamFunctions::record(void *queue, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
   Entered here(*q.device);
-  return check(*q.device, here.code ? here.code : here.driver.beginCapture(q.stream, /*of this thread alone=*/1),
-               "capture a stream", error);
+  int code = here.code;
+  for (void **event : {&q.fork, &q.join})
+    if (!code)
+      code = makeEvent(here, *event);
+  if (!code)
+    code = here.driver.beginCapture(q.streams[kCompute], /*of this thread alone=*/1);
+  q.isRecording = !code;
+  q.recorded = 0;
+  if (!code)
+    code = here.driver.recordEvent(q.fork, q.streams[kCompute]);
+  return check(*q.device, code, "capture a stream", error);
 }
 
 tn_status_t StreamFunctions::endRecord(void *queue, void **recording, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
+  if (!q.isRecording) // it could not begin
+    return TN_OK;
   Entered here(*q.device);
   void *graph = nullptr;
-  int code = here.code ? here.code : here.driver.endCapture(q.stream, &graph);
-  if (!code) {
+  int code = here.code;
+  for (uint32_t lane = 1; lane < kLanes && !code; ++lane)
+    if (q.recorded & 1u << lane)
+      if (!(code = here.driver.recordEvent(q.join, q.streams[lane])))
+        code = here.driver.followEvent(q.streams[kCompute], q.join, 0);
+  q.isRecording = false;
+  int ended = here.code ? here.code : here.driver.endCapture(q.streams[kCompute], &graph); // whatever went wrong
+  code = code ? code : ended;
+  if (!code && recording)
     code = here.driver.instantiate(recording, graph, 0);
+  if (graph)
     (void)here.driver.destroyGraph(graph);
-  }
   return check(*q.device, code, "capture a stream", error);
 }
 
 tn_status_t StreamFunctions::replay(void *queue, void *recording, tn_error_t *error) {
   auto &q = *static_cast<StreamQueue *>(queue);
   Entered here(*q.device);
-  return check(*q.device, here.code ? here.code : here.driver.launchGraph(recording, q.stream), "start a graph", error);
+  return check(*q.device, here.code ? here.code : here.driver.launchGraph(recording, q.streams[kCompute]), "start a graph", error);
 }
 
 void StreamFunctions::dropRecord(void *device, void *recording) {

@@ -33,6 +33,11 @@ namespace tenon::rt {
   X(createStream, int (*)(void **, unsigned), "cuStreamCreate", "hipStreamCreateWithFlags")                            \
   X(destroyStream, int (*)(void *), "cuStreamDestroy_v2", "hipStreamDestroy")                                          \
   X(awaitStream, int (*)(void *), "cuStreamSynchronize", "hipStreamSynchronize")                                       \
+  X(createEvent, int (*)(void **, unsigned), "cuEventCreate", "hipEventCreateWithFlags")                               \
+  X(destroyEvent, int (*)(void *), "cuEventDestroy_v2", "hipEventDestroy")                                             \
+  X(recordEvent, int (*)(void *, void *), "cuEventRecord", "hipEventRecord")                                           \
+  X(awaitEvent, int (*)(void *), "cuEventSynchronize", "hipEventSynchronize")                                          \
+  X(followEvent, int (*)(void *, void *, unsigned), "cuStreamWaitEvent", "hipStreamWaitEvent")                         \
   X(beginCapture, int (*)(void *, int), "cuStreamBeginCapture_v2", "hipStreamBeginCapture")                            \
   X(endCapture, int (*)(void *, void **), "cuStreamEndCapture", "hipStreamEndCapture")                                 \
   X(instantiate, int (*)(void **, void *, unsigned long long), "cuGraphInstantiateWithFlags",                          \
@@ -99,9 +104,12 @@ struct StreamFunctions {
   static tn_status_t openQueue(void *device, void **queue, tn_error_t *error);
   static void closeQueue(void *device, void *queue);
   static tn_status_t launch(void *queue, void *kernel, const Launch &launch, tn_error_t *error);
-  static tn_status_t copy(void *queue, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
+  static tn_status_t copy(void *queue, Lane lane, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
                           uint64_t sourceOffset, uint64_t bytes, tn_error_t *error);
   static tn_status_t finish(void *queue, tn_error_t *error);
+  static tn_status_t mark(void *queue, Lane lane, uint32_t number, tn_error_t *error);
+  static tn_status_t follow(void *queue, Lane lane, uint32_t number, tn_error_t *error);
+  static tn_status_t await(void *queue, uint32_t number, tn_error_t *error);
   static tn_status_t record(void *queue, tn_error_t *error);
   static tn_status_t endRecord(void *queue, void **recording, tn_error_t *error);
   static tn_status_t replay(void *queue, void *recording, tn_error_t *error);
@@ -118,7 +126,7 @@ template <const StreamDriver &(*theDriver)()> constexpr DeviceKind streamKind(co
             return S::open(theDriver(), index, device, error);
           },
           S::close, S::allocate, S::release, S::load, S::unload, S::find, S::forget, S::openQueue, S::closeQueue, S::launch,
-          S::copy, S::finish, S::record, S::endRecord, S::replay, S::dropRecord};
+          S::copy, S::finish, S::mark, S::follow, S::await, S::record, S::endRecord, S::replay, S::dropRecord};
 }
 
 } // namespace tenon::rt

@@ -420,7 +420,7 @@ static tn_status_t launchKernel(void *handle, void *kernel, const Launch &launch
   return TN_OK;
 }
 
-static tn_status_t copyMemory(void *handle, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
+static tn_status_t copyMemory(void *handle, Lane, const DeviceMemory *dest, uint64_t destOffset, const DeviceMemory *source,
                               uint64_t sourceOffset, uint64_t bytes, tn_error_t *error) {
   auto &q = *static_cast<VulkanQueue *>(handle);
   if (tn_status_t status = startCommand(q, error))
@@ -464,6 +464,6 @@ static tn_status_t finishQueue(void *handle, tn_error_t *error) {
 const DeviceKind vulkanDevice = {
     "vulkan",   /*takesSlots=*/false, isHere,     openDevice,   closeDevice, allocateMemory, releaseMemory, loadModule, unloadModule,
     findKernel, forgetKernel,         openQueue,  closeQueue,   launchKernel, copyMemory,    finishQueue,   nullptr,    nullptr,
-    nullptr,    nullptr};
+    nullptr,    nullptr,              nullptr,    nullptr,      nullptr};
 
 } // namespace tenon::rt

@@ -34,11 +34,23 @@ int makeLaunch(Device &device, const FunctionHandle &function, const uint32_t gr
 
 } // namespace tenon::emulator
 
+namespace tenon::emulator {
+/// The end of a call: what it told runs now if that is the order.
+struct Settle {
+  Device &device;
+  ~Settle() {
+    if (order() == Order::Early)
+      runAll(device);
+  }
+};
+} // namespace tenon::emulator
+
 /// Begins most functions: `device` is the calling thread's.
 #define TN_ENTER                                                                                                       \
   int result = kSuccess;                                                                                               \
   Device *device = currentDevice(result);                                                                              \
   if (!device)                                                                                                         \
-    return result;
+    return result;                                                                                                     \
+  tenon::emulator::Settle settle{*device};
 
 #endif

@@ -43,7 +43,7 @@ static void writeReport() {
       {"blocks", s.counts.blocks}, {"warp-instructions", s.counts.instructions}, {"mma", s.counts.mma},
       {"wgmma", s.counts.wgmma}, {"async-copies", s.counts.asyncCopies}, {"tensor-copies", s.counts.tensorCopies},
       {"barriers", s.counts.barriers}, {"copies-to-device", s.copies[0]}, {"copies-to-host", s.copies[1]},
-      {"copies-on-device", s.copies[2]}, {"bytes-to-device", s.copiedBytes[0]}, {"bytes-to-host", s.copiedBytes[1]},
+      {"copies-on-device", s.copies[2]}, {"commands", s.commands}, {"bytes-to-device", s.copiedBytes[0]}, {"bytes-to-host", s.copiedBytes[1]},
       {"bytes-on-device", s.copiedBytes[2]}, {"modules", s.modules}, {"allocations", s.allocations},
       {"synchronizations", s.synchronizations}, {"leaked-bytes", s.leakedBytes}};
   for (auto [name, value] : lines)
@@ -112,6 +112,10 @@ TN_CUDA cuInit(unsigned flags) {
   for (uint32_t i = 0; i < count; ++i)
     d.devices.push_back(std::make_unique<Device>(i, bytes, limits));
   d.loseAt = numberFromEnvironment("TN_EMULATED_CUDA_LOSE", 0);
+  if (const char *order = std::getenv("TN_EMULATED_CUDA_ORDER"))
+    setOrder(std::strcmp(order, "early") == 0    ? Order::Early
+             : std::strcmp(order, "others") == 0 ? Order::Others
+                                                 : Order::Late);
   d.initialized = true;
   std::atexit(writeReport);
   return kSuccess;
@@ -155,6 +159,7 @@ static const std::map<int, std::pair<const char *, const char *>> &errors() {
        {"CUDA_ERROR_STREAM_CAPTURE_ISOLATION", "dependency created on uncaptured work in another stream"}},
       {kCaptureImplicit,
        {"CUDA_ERROR_STREAM_CAPTURE_IMPLICIT", "operation would make the legacy stream depend on a capturing stream"}},
+      {kCapturedEvent, {"CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"}},
       {kGraphUpdateFailure, {"CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE", "the graph update was not performed"}}};
   return all;
 }
@@ -520,6 +525,7 @@ static int readParameters(const Kernel &kernel, void **parameters, void **extra,
 
 static Fault runKernel(Device &device, const LaunchRequest &request) {
   Statistics &s = statistics();
+  trace("kernel " + request.kernel->name);
   {
     std::lock_guard lock(s.mutex);
     ++s.kernels;
@@ -592,7 +598,25 @@ extern "C" __attribute__((visibility("default"))) unsigned long long tn_emulator
       {"launches", s.launches}, {"graph-launches", s.graphLaunches}, {"kernels", s.kernels}, {"blocks", s.counts.blocks},
       {"warp-instructions", s.counts.instructions}, {"mma", s.counts.mma}, {"wgmma", s.counts.wgmma},
       {"async-copies", s.counts.asyncCopies}, {"tensor-copies", s.counts.tensorCopies},
-      {"copies-to-device", s.copies[0]}, {"copies-to-host", s.copies[1]}, {"copies-on-device", s.copies[2]}};
+      {"copies-to-device", s.copies[0]}, {"copies-to-host", s.copies[1]}, {"copies-on-device", s.copies[2]},
+      {"commands", s.commands}, {"synchronizations", s.synchronizations}};
   auto found = values.find(name);
   return found == values.end() ? 0 : found->second;
+}
+
+/// An order of work by its number in `Order`, from here on.
+extern "C" __attribute__((visibility("default"))) void tn_emulator_order(int chosen) { setOrder(static_cast<Order>(chosen)); }
+
+/// Begins to note what runs; a second call ends that and gives the lines: `kernel NAME`, `to-device BYTES`, `to-host BYTES`,
+/// `on-device BYTES`. They last until the next call.
+extern "C" __attribute__((visibility("default"))) const char *tn_emulator_trace() {
+  static std::string text;
+  Statistics &s = statistics();
+  std::lock_guard lock(s.mutex);
+  text.clear();
+  for (const std::string &line : s.trace)
+    text += line + "\n";
+  s.trace.clear();
+  s.traces = !s.traces;
+  return text.c_str();
 }

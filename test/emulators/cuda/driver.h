@@ -35,6 +35,7 @@ enum Result : int {
   kCaptureUnjoined = 904,
   kCaptureIsolation = 905,
   kCaptureImplicit = 906,
+  kCapturedEvent = 907,
   kGraphUpdateFailure = 910,
   kUnknown = 999,
 };

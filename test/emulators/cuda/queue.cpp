@@ -28,6 +28,8 @@ static std::recursive_mutex &workMutex() {
   return *made;
 }
 
+static std::atomic<Order> currentOrder = Order::Late;
+
 static double nowMilliseconds() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -47,14 +49,46 @@ static void pushWait(Stream &stream, const std::shared_ptr<Stream> &on) {
   push(stream, std::move(wait));
 }
 
+Order order() { return currentOrder; }
+void setOrder(Order order) { currentOrder = order; }
+
+void trace(std::string what) {
+  Statistics &s = statistics();
+  std::lock_guard lock(s.mutex);
+  if (s.traces)
+    s.trace.push_back(std::move(what));
+}
+
+void capture(Stream &stream, Item item) {
+  Capture &into = *stream.capture;
+  std::vector<uint32_t> &tips = into.tips[&stream];
+  item.after.insert(item.after.end(), tips.begin(), tips.end());
+  tips = {static_cast<uint32_t>(into.items.size())};
+  into.items.push_back(std::move(item));
+}
+
+bool hasUnjoined(const Capture &capture) {
+  std::vector<bool> isReached(capture.items.size());
+  auto found = capture.tips.find(capture.origin.get());
+  if (found != capture.tips.end())
+    for (uint32_t tip : found->second)
+      isReached[tip] = true;
+  for (size_t i = capture.items.size(); i-- > 0;) { // nodes wait for earlier ones only
+    if (!isReached[i])
+      return true;
+    for (uint32_t before : capture.items[i].after)
+      isReached[before] = true;
+  }
+  return false;
+}
+
 int enqueue(Stream &stream, Item item) {
   Device &device = *stream.device;
+  ++statistics().commands;
   if (stream.capture) {
     if (stream.capture->invalid)
       return kCaptureInvalidated;
-    stream.capture->unjoined.insert(&stream);
-    if (item.kind != Item::Record)
-      stream.capture->items.push_back(std::move(item));
+    capture(stream, std::move(item));
     return kSuccess;
   }
   if (&stream == device.legacy.get()) {
@@ -117,6 +151,21 @@ int runAll(const std::shared_ptr<Stream> &stream) {
   return runUntil(stream, until);
 }
 
+int await(const std::shared_ptr<Stream> &stream, uint64_t until) {
+  if (order() == Order::Others) {
+    std::vector<std::shared_ptr<Stream>> others;
+    {
+      std::lock_guard lock(stateMutex());
+      for (auto &[handle, other] : stream->device->streams)
+        if (other != stream && !other->capture)
+          others.push_back(other);
+    }
+    for (const std::shared_ptr<Stream> &other : others)
+      runAll(other);
+  }
+  return runUntil(stream, until);
+}
+
 int runAll(Device &device) {
   std::vector<std::shared_ptr<Stream>> all = {device.legacy};
   {
@@ -135,10 +184,28 @@ Item graphItem(std::shared_ptr<const Graph> graph) {
   Item made;
   made.kind = Item::Graph;
   made.run = [graph = std::move(graph)](Device &device) {
-    for (const Item &item : graph->items)
-      if (item.run)
-        if (Fault fault = item.run(device); fault.code)
+    const std::vector<Item> &items = graph->items;
+    std::vector<std::vector<uint32_t>> followers(items.size());
+    std::vector<size_t> missing(items.size());
+    std::set<uint32_t> ready;
+    for (uint32_t i = 0; i < items.size(); ++i) {
+      missing[i] = items[i].after.size();
+      for (uint32_t before : items[i].after)
+        followers[before].push_back(i);
+      if (missing[i] == 0)
+        ready.insert(i);
+    }
+    while (!ready.empty()) {
+      auto next = order() == Order::Early ? ready.begin() : std::prev(ready.end());
+      uint32_t at = *next;
+      ready.erase(next);
+      if (items[at].run)
+        if (Fault fault = items[at].run(device); fault.code)
           return fault;
+      for (uint32_t follower : followers[at])
+        if (--missing[follower] == 0)
+          ready.insert(follower);
+    }
     return Fault();
   };
   return made;

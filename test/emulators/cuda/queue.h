@@ -16,7 +16,14 @@ struct Device;
 struct Stream;
 struct Event;
 
-/// One piece of work. Graphs are lists of them.
+/// Which of the orders that a program allows is taken. A program that forgot to ask for one fails in some of them.
+enum class Order : int {
+  Late,  ///< a stream's work when somebody waits for it; of a graph what was told last first
+  Early, ///< all work at once, in the order in which it was told
+  Others ///< as Late, but what waits for nothing in other streams goes before what somebody waits for
+};
+
+/// One piece of work. Graphs have them as nodes.
 struct Item {
   enum Kind : uint8_t { Kernel, Copy, Set, Graph, Record, Wait };
   Kind kind = Kernel;
@@ -25,14 +32,15 @@ struct Item {
   std::shared_ptr<Event> event;   ///< Record
   std::shared_ptr<Stream> stream; ///< Wait: until `until` pieces of this stream are done
   uint64_t until = 0;
+  std::vector<uint32_t> after; ///< in a graph: the nodes that it waits for
 };
 
 /// Streams that record what they are told instead of keeping it to be run.
 struct Capture {
   std::shared_ptr<Stream> origin;
   std::vector<Item> items;
-  std::set<Stream *> unjoined; ///< those that have work which the origin has not waited for
-  bool invalid = false;
+  std::map<const Stream *, std::vector<uint32_t>> tips; ///< what the next node of a stream waits for
+  bool invalid = false, ended = false;
   int mode = 0; ///< which threads' calls can spoil it: 0 all, 1 the one that began it, 2 none
   std::thread::id thread;
   /// Whether a call of this thread that cannot be recorded spoils it.
@@ -54,6 +62,7 @@ struct Event {
   uint64_t position = 0;
   double milliseconds = 0;
   std::shared_ptr<Capture> capture;
+  std::vector<uint32_t> tips; ///< recorded in a capture: the nodes that it stands for
 };
 
 struct Graph {
@@ -67,6 +76,9 @@ struct Statistics {
   uint64_t launches = 0, kernels = 0, graphLaunches = 0, graphs = 0, modules = 0, synchronizations = 0, allocations = 0;
   uint64_t copies[3] = {}, copiedBytes[3] = {}; ///< to device, to host, on device
   uint64_t leakedBytes = 0;
+  std::atomic<uint64_t> commands = 0; ///< what streams were told, captured or not
+  std::vector<std::string> trace;     ///< what ran, in order
+  bool traces = false;
 };
 Statistics &statistics();
 
@@ -125,10 +137,20 @@ std::mutex &stateMutex();
 /// Adds work, in the order that the legacy stream asks for; or records it when the stream is captured. Under the mutex.
 /// Gives a CUresult.
 int enqueue(Stream &stream, Item item);
+/// Adds a node to what the stream's capture records. Under the mutex.
+void capture(Stream &stream, Item item);
+/// Whether some node of the capture is none that its origin waits for.
+bool hasUnjoined(const Capture &capture);
+/// Notes that something ran.
+void trace(std::string what);
+Order order();
+void setOrder(Order order);
 /// Runs the stream's work up to `until` pieces; what it waits for first. Not under the mutex. Gives a CUresult.
 int runUntil(const std::shared_ptr<Stream> &stream, uint64_t until);
 int runAll(const std::shared_ptr<Stream> &stream);
 int runAll(Device &device);
+/// As runUntil for somebody who waits: in an order of `Others` other streams' work goes first.
+int await(const std::shared_ptr<Stream> &stream, uint64_t until);
 /// Runs one piece if there is one. True: nothing is left up to `until`.
 bool runOne(const std::shared_ptr<Stream> &stream, uint64_t until);
 /// What a launch of a graph runs.

@@ -77,6 +77,8 @@ enum Direction { kToDevice, kToHost, kOnDevice };
 } // namespace
 
 static void count(Direction direction, uint64_t bytes) {
+  static const char *const names[] = {"to-device ", "to-host ", "on-device "};
+  trace(names[direction] + std::to_string(bytes));
   std::lock_guard lock(statistics().mutex);
   ++statistics().copies[direction];
   statistics().copiedBytes[direction] += bytes;
@@ -287,7 +289,12 @@ TN_CUDA cuStreamSynchronize(CUstream handle) {
     std::lock_guard lock(statistics().mutex);
     ++statistics().synchronizations;
   }
-  return runAll(stream);
+  uint64_t until;
+  {
+    std::lock_guard lock(stateMutex());
+    until = stream->issued;
+  }
+  return await(stream, until);
 }
 
 /// Each question makes some progress, so that asking again and again comes to an end.
@@ -338,8 +345,10 @@ TN_CUDA cuEventRecord(CUevent handle, CUstream streamHandle) {
     return kInvalidHandle;
   event->stream = stream;
   event->capture = stream->capture;
-  if (stream->capture)
+  if (stream->capture) {
+    event->tips = stream->capture->tips[stream.get()];
     return stream->capture->invalid ? kCaptureInvalidated : kSuccess;
+  }
   Item item;
   item.kind = Item::Record;
   item.event = event;
@@ -363,12 +372,17 @@ TN_CUDA cuStreamWaitEvent(CUstream streamHandle, CUevent handle, unsigned flags)
     // The stream becomes part of the capture, or what it waits for is joined.
     if (stream->capture && stream->capture != event->capture)
       return kCaptureIsolation;
+    if (event->capture->ended)
+      return kCapturedEvent;
     if (event->capture->invalid)
       return kCaptureInvalidated;
+    if (stream == device->legacy)
+      return kCaptureImplicit;
     stream->capture = event->capture;
-    event->capture->unjoined.erase(event->stream.get());
-    if (stream != event->capture->origin)
-      event->capture->unjoined.insert(stream.get());
+    Item join; // a node of its own, so that a fork without any work has to be joined too
+    join.kind = Item::Wait;
+    join.after = event->tips;
+    capture(*stream, std::move(join));
     return kSuccess;
   }
   if (stream->capture) {
@@ -416,7 +430,7 @@ TN_CUDA cuEventSynchronize(CUevent handle) {
     std::lock_guard lock(statistics().mutex);
     ++statistics().synchronizations;
   }
-  return runUntil(event->stream, event->position);
+  return await(event->stream, event->position);
 }
 
 TN_CUDA cuEventElapsedTime(float *milliseconds, CUevent startHandle, CUevent endHandle) {
@@ -483,10 +497,10 @@ TN_CUDA cuStreamEndCapture(CUstream handle, CUgraph *graph) {
   for (auto &[name, other] : device->streams)
     if (other->capture == capture)
       other->capture = nullptr;
-  capture->unjoined.erase(stream.get());
+  capture->ended = true;
   if (capture->invalid)
     return kCaptureInvalidated;
-  if (!capture->unjoined.empty())
+  if (hasUnjoined(*capture))
     return kCaptureUnjoined;
   auto made = std::make_shared<Graph>();
   made->items = std::move(capture->items);
@@ -502,7 +516,9 @@ TN_CUDA cuGraphGetNodes(CUgraph handle, void **nodes, size_t *number) {
     return kInvalidValue;
   if (nodes)
     return kNotSupported;
-  *number = graph->items.size();
+  *number = 0;
+  for (const Item &item : graph->items)
+    *number += item.run != nullptr;
   return kSuccess;
 }
 
@@ -561,9 +577,10 @@ TN_CUDA cuGraphExecUpdate_v2(CUgraphExec executableHandle, CUgraph graphHandle, 
     info->result = kUpdateTopologyChanged;
   for (size_t i = 0; i < graph->items.size() && !info->result; ++i) {
     const Item &before = executable->items[i], &after = graph->items[i];
-    info->result = before.kind != after.kind   ? kUpdateNodeTypeChanged
-                   : before.what != after.what ? kUpdateFunctionChanged
-                                               : 0;
+    info->result = before.kind != after.kind     ? kUpdateNodeTypeChanged
+                   : before.what != after.what   ? kUpdateFunctionChanged
+                   : before.after != after.after ? kUpdateTopologyChanged
+                                                 : 0;
   }
   if (info->result)
     return kGraphUpdateFailure;

@@ -61,6 +61,8 @@ int cuGraphExecDestroy(void *);
 int cuTensorMapEncodeTiled(void *, int, uint32_t, void *, const uint64_t *, const uint64_t *, const uint32_t *,
                            const uint32_t *, int, int, int, int);
 unsigned long long tn_emulator_statistics(const char *);
+void tn_emulator_order(int);
+const char *tn_emulator_trace();
 }
 
 /// A device that nothing has gone wrong on yet, with the context of this thread.

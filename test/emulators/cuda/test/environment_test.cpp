@@ -47,6 +47,19 @@ TEST(the_environment_chooses_the_machine) {
              int first = program.run(1, 32, {buffer.address}), second = program.run(1, 32, {buffer.address});
              return first == 0 && second == 719 && cuCtxSynchronize() == 719;
            }), 1);
+  for (const char *order : {"late", "early", "others"})
+    CHECK_EQ(inChild("TN_EMULATED_CUDA_ORDER", order, [] {
+               beginTest();
+               Program program(kernel(1, addOne));
+               Buffer<uint32_t> buffer(Words(32, 0));
+               void *first = nullptr, *second = nullptr;
+               cuStreamCreate(&first, 1), cuStreamCreate(&second, 1);
+               std::vector<uint64_t> arguments = {buffer.address};
+               program.launch(1, 32, arguments, 0, first);
+               bool isDone = tn_emulator_statistics("kernels") == 1;
+               cuStreamSynchronize(second);
+               return isDone ? 1 : tn_emulator_statistics("kernels") == 1 ? 2 : 0;
+             }), *order == 'l' ? 0 : *order == 'e' ? 1 : 2);
   // Two warps at the same words, with a barrier between and without: the order of the warps alone would not show it.
   for (bool backward : {false, true})
     for (bool barrier : {false, true})
