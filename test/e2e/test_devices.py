@@ -62,6 +62,11 @@ class HalfAttention(nn.Module):
                 F.scaled_dot_product_attention(q, repeated[:, :, :50], wide[:, :, :50], mask[:, :50].to(q.dtype)))
 
 
+class PlainAttention(nn.Module):
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v)
+
+
 class CausalAttention(nn.Module):
     def forward(self, q, k, v):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -219,6 +224,12 @@ class Suite:
     def test_attention(self):
         q, k, v = torch.randn(2, 4, 70, 24), torch.randn(2, 2, 70, 24), torch.randn(2, 2, 70, 72)
         self.check(Attention(), (q, k, v, torch.rand(70, 70) > 0.3))
+        keys = {"q": {2: torch.export.Dim("m", max=50)}, "k": {2: torch.export.Dim("n", max=3000)}, "v": {2: torch.export.Dim("n", max=3000)}}
+        for dtype, depth in ((torch.float16, 64), (torch.float32, 7), (torch.float64, 48)): # a decoder's steps
+            def args(rows, count):
+                return tuple(torch.randn(1, 3, n, depth).to(dtype) for n in (rows, count, count))
+            self.check(PlainAttention(), args(1, 200))
+            self.check(PlainAttention(), args(5, 40), keys, [args(*n) for n in ((1, 1), (2, 700), (9, 33))])
 
     def test_running_sums(self):
         self.check(Running(), (torch.randn(2, 3000), torch.arange(3000)))

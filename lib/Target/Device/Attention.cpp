@@ -1,5 +1,6 @@
-// Scaled dot-product attention with a running softmax. A workgroup has one row of the query; its threads take a key each of
-// a block for the scores, then a column each of the values. The order of operations depends on the number of keys alone.
+// Scaled dot-product attention with a running softmax, on devices of whose subgroups nothing is known: a workgroup has one row of the
+// query; its threads take a key each of a block for the scores, then a column each of the values. The order of operations depends on
+// the number of keys alone.
 #include "Attention.h"
 
 using namespace mlir;
@@ -83,6 +84,16 @@ Value AttentionScores::baseOf(Value most) {
 
 Value AttentionScores::larger(Value a, Value b) {
   return e.select(arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, a, b), a, b);
+}
+
+Value AttentionScores::exp2(Value x) {
+  bool isCUDA = e.device.getApi() == target::DeviceApi::CUDA;
+  auto name = e.b.getStringAttr(isCUDA ? "llvm.nvvm.ex2.approx.ftz.f" : "llvm.amdgcn.exp2");
+  return LLVM::CallIntrinsicOp::create(e.b, e.loc, x.getType(), name, ValueRange{x}).getResult(0);
+}
+
+Value AttentionScores::weightOf(Value x) {
+  return accumulator.isF32() ? exp2(mul(x, number(llvm::numbers::log2e))) : exp(x);
 }
 
 //===----------------------------------------------------------------------===//
@@ -210,5 +221,7 @@ LogicalResult AttentionKernel::emit() {
 LogicalResult device::emitAttention(Emitter &e, AttentionOp root) {
   if (hasWarpAttention(e, root))
     return emitWarpAttention(e, root);
-  return hasMatrixAttention(e, root) ? emitMatrixAttention(e, root) : AttentionKernel(e, root).emit();
+  if (hasMatrixAttention(e, root))
+    return emitMatrixAttention(e, root);
+  return hasLaneAttention(e) ? emitLaneAttention(e, root) : AttentionKernel(e, root).emit();
 }

@@ -23,6 +23,10 @@ protected:
   mlir::Value larger(mlir::Value a, mlir::Value b);
 
   mlir::Value number(double value) { return e.constant(e.b.getFloatAttr(accumulator, value)); }
+  /// 2 to the power of x, to 22 bits (f32, of NVIDIA's and AMD's devices).
+  mlir::Value exp2(mlir::Value x);
+  /// e to the power of x, as exactly as weights need it.
+  mlir::Value weightOf(mlir::Value x);
   mlir::Value exp(mlir::Value x) { return mlir::math::ExpOp::create(e.b, e.loc, x); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return mlir::arith::SubFOp::create(e.b, e.loc, a, b); }
   mlir::Value mul(mlir::Value a, mlir::Value b) { return mlir::arith::MulFOp::create(e.b, e.loc, a, b); }
@@ -44,7 +48,10 @@ protected:
 bool hasMatrixAttention(const Emitter &e, graph::AttentionOp root);
 mlir::LogicalResult emitMatrixAttention(Emitter &e, graph::AttentionOp root);
 
-/// The same where the unit is NVIDIA's, which leaves scores where the next product wants them.
+/// Whether lanes that share a key can combine what they have.
+bool hasLaneAttention(const Emitter &e);
+mlir::LogicalResult emitLaneAttention(Emitter &e, graph::AttentionOp root);
+/// As by a matrix unit, where the unit is NVIDIA's, which leaves scores where the next product wants them.
 bool hasWarpAttention(const Emitter &e, graph::AttentionOp root);
 mlir::LogicalResult emitWarpAttention(Emitter &e, graph::AttentionOp root);
 

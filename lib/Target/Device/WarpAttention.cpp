@@ -59,10 +59,6 @@ private:
   SmallVector<Value> runBlocks(Value begin, Value end, ValueRange state, bool isChecked);
   LogicalResult store(ArrayRef<Value> state);
 
-  Value exp2(Value x) {
-    auto name = e.b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f");
-    return LLVM::CallIntrinsicOp::create(e.b, e.loc, accumulator, name, ValueRange{x}).getResult(0);
-  }
   Value most(Value a, Value b) { return arith::MaxNumFOp::create(e.b, e.loc, a, b); }
   /// Combines the four lanes that share a row.
   Value combineLanes(Value value, function_ref<Value(Value, Value)> combine);

@@ -29,3 +29,23 @@ kernel.func @sort(%x: tensor<4x50xf32>) -> (tensor<4x50xf32>, tensor<4x50xi64>) 
 }
 // CHECK:       kernel.func @sort
 // CHECK-NOT:   func.func
+
+// -----
+
+// Lanes of a subgroup have a key together, eight for 64 halves: no barrier before all keys are seen.
+module attributes {target.gpu = #target.gpu<name = "cuda:sm_80", api = cuda, arch = "sm_80", subgroup = 32, sharedBytes = 166912, matrix = mma, hasBF16 = true>} {
+kernel.func @decode(%q: tensor<1x4x1x64xf16>, %k: tensor<1x2x500x64xf16>, %v: tensor<1x2x500x64xf16>) -> tensor<1x4x1x64xf16> {
+  %0 = graph.attention %q, %k, %v scale 0.5 : tensor<1x4x1x64xf16>, tensor<1x2x500x64xf16>, tensor<1x2x500x64xf16> -> tensor<1x4x1x64xf16>
+  kernel.return %0 : tensor<1x4x1x64xf16>
+}
+// CHECK:       tiles = #graph.dims<[4]>
+// CHECK-LABEL: func.func @tn_kernel_decode
+// CHECK-SAME:  device.threads = 256
+// CHECK-NOT:   gpu.barrier
+// CHECK:       scf.for {{.*}} step %c128
+// CHECK-COUNT-8: llvm.load {{.*}} {alignment = 16 : i64} : !llvm.ptr -> vector<8xf16>
+// CHECK-COUNT-12: gpu.shuffle
+// CHECK-NOT:   gpu.barrier
+// CHECK:         scf.yield
+// CHECK:       gpu.barrier
+}
