@@ -337,7 +337,11 @@ LogicalResult Compilation::run() {
     for (Variant &variant : variants) {
       LogicalResult status = success();
       if (phase == Phase::Form) {
-        status = runPasses(*variant.module, [](OpPassManager &pm) { pm.addPass(createConvertGraphToKernelPass()); });
+        status = runPasses(*variant.module, [&](OpPassManager &pm) {
+          pm.addPass(createConvertGraphToKernelPass());
+          if (variant.device)
+            pm.addPass(device::createSplitDepthsPass());
+        });
       } else if (phase == Phase::Lower) {
         status = lower(variant);
       } else if (phase == Phase::Plan) {

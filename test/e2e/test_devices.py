@@ -131,6 +131,19 @@ class Products(nn.Module):
                 some.transpose(1, 2)[:, :72] @ some, self.filter(image), self.channels(planes))
 
 
+class Deep(nn.Module):
+    """Few tiles and much depth, which is split."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(256, 48, 3, padding=1), nn.BatchNorm2d(48), nn.Conv2d(48, 16, 1)
+        self.linear = nn.Linear(2048, 96)
+
+    def forward(self, image, x, r):
+        y = F.gelu(self.linear(x)) + r
+        return self.last(F.relu(self.norm(self.conv(image)))), y, y.sum(0)
+
+
 class Wide(nn.Module):
     """Enough of a product for the largest tiles."""
 
@@ -262,6 +275,12 @@ class Suite:
             self.check(Products().to(dtype), tuple(x.to(dtype) for x in args))
         columns = {"input": {0: torch.export.Dim("n", max=2000)}}
         self.check(nn.Linear(65, 130), (torch.randn(7, 65),), columns, [(torch.randn(n, 65),) for n in (0, 1, 100, 1100)])
+
+    def test_deep_products(self):
+        for dtype in (torch.float32, torch.float16):
+            args = torch.randn(1, 256, 7, 7), torch.randn(40, 2048), torch.randn(40, 96)
+            path = self.check(Deep().to(dtype), tuple(x.to(dtype) for x in args))
+            self.assertRegex(output_of("inspect", path), r"conv_parts[\s\S]*conv_sum[\s\S]*contract_parts[\s\S]*contract_sum")
 
     def test_few_rows(self):
         for dtype in (torch.float32, torch.float16, torch.bfloat16):

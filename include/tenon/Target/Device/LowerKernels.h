@@ -5,6 +5,7 @@
 #include "dialects/Graph/IR/GraphDialect.h"
 #include "dialects/Kernel/IR/KernelDialect.h"
 #include "dialects/Target/IR/TargetDialect.h"
+#include "mlir/Pass/Pass.h"
 
 namespace tenon::device {
 
@@ -26,7 +27,11 @@ kernel::LayoutAttr chooseContractLayout(graph::ContractOp op, unsigned operand, 
 enum class DepthOrder { Any, Along, Either };
 DepthOrder chooseDepthOrder(graph::ContractOp op, unsigned operand, target::GPUAttr device);
 
-/// Registers `tenon-device-emit-kernels`.
+/// Kernels of products with few tiles and much depth, all of it known: as a kernel of several products, and one that sums them up.
+void splitDepths(mlir::ModuleOp module);
+std::unique_ptr<mlir::Pass> createSplitDepthsPass();
+
+/// Registers `tenon-device-emit-kernels` and `tenon-device-split-depths`.
 void registerDevicePasses();
 
 } // namespace tenon::device
