@@ -280,7 +280,8 @@ class Suite:
         for dtype in (torch.float32, torch.float16):
             args = torch.randn(1, 256, 7, 7), torch.randn(40, 2048), torch.randn(40, 96)
             path = self.check(Deep().to(dtype), tuple(x.to(dtype) for x in args))
-            self.assertRegex(output_of("inspect", path), r"conv_parts[\s\S]*conv_sum[\s\S]*contract_parts[\s\S]*contract_sum")
+            kernels = re.findall(r"^  (\w+) +1 ", output_of("inspect", path), re.MULTILINE)
+            self.assertLessEqual({"conv_parts", "conv_sum", "contract_parts", "contract_sum"}, set(kernels))
 
     def test_few_rows(self):
         for dtype in (torch.float32, torch.float16, torch.bfloat16):

@@ -19,12 +19,12 @@ func.func @main(%a: tensor<40x2048xf16>, %b: tensor<32x2048xf16>, %r: tensor<40x
   %0 = kernel.call @deep(%a, %b, %r) : (tensor<40x2048xf16>, tensor<32x2048xf16>, tensor<40x32xf16>) -> tensor<40x32xf16>
   return %0 : tensor<40x32xf16>
 }
-// CHECK:       #[[PARTS:.*]] = affine_map<(d0, d1, d2, d3) -> (d3, d0, d1)>
+// CHECK:       #[[$PARTS:.*]] = affine_map<(d0, d1, d2, d3) -> (d3, d0, d1)>
 // CHECK-LABEL: kernel.func @deep_parts(
 // CHECK-SAME:    tensor<40x2048xf16>, %{{.*}}: tensor<32x2048xf16> {kernel.layout = {{.*}}}) -> tensor<8x40x32xf32>
 // CHECK-DAG:     graph.reshape {{.*}} -> tensor<40x8x256xf16>
 // CHECK-DAG:     graph.reshape {{.*}} -> tensor<32x8x256xf16>
-// CHECK:         graph.contract {{.*}} #[[PARTS]]] : {{.*}} -> tensor<8x40x32xf32>
+// CHECK:         graph.contract {{.*}} #[[$PARTS]]] : {{.*}} -> tensor<8x40x32xf32>
 // CHECK-LABEL: kernel.func @deep_sum(
 // CHECK-SAME:    %{{.*}}: tensor<40x32xf16>, %[[PARTIAL:.*]]: tensor<8x40x32xf32>) -> tensor<40x32xf16>
 // CHECK:         graph.reduce sum %[[PARTIAL]] dims [0]
@@ -46,7 +46,7 @@ func.func @main(%x: tensor<1x7x7x256xf32>, %w: tensor<48x256x3x3xf32>) -> tensor
   return %0 : tensor<1x7x7x48xf32>
 }
 // CHECK-LABEL: kernel.func @conv_parts(
-// CHECK:         graph.permute %{{.*}} order [1, 0, 2, 3]
+// CHECK:         graph.permute %{{.*}} order [1, 0, 2, 3, 4]
 // CHECK:         graph.reshape {{.*}} -> tensor<384x32x3x3xf32>
 // CHECK:         graph.conv {{.*}} groups 8 : {{.*}} -> tensor<1x7x7x384xf32>
 // CHECK:         graph.reshape {{.*}} -> tensor<1x7x7x8x48xf32>
@@ -65,7 +65,7 @@ kernel.func @many(%a: tensor<400x2048xf32>, %b: tensor<400x2048xf32>) -> tensor<
 }
 kernel.func @turned(%a: tensor<40x2048xf32>, %b: tensor<30x2048xf32>) -> tensor<30x40xf32> {
   %0 = graph.contract %a, %b maps [#a, #b, #c] : tensor<40x2048xf32>, tensor<30x2048xf32> -> tensor<40x30xf32>
-  %1 = graph.permute %0 order [1, 0] : tensor<40x30xf32> -> tensor<30x40xf32>
+  %1 = graph.permute %0 order [1, 0] : tensor<40x30xf32>
   kernel.return %1 : tensor<30x40xf32>
 }
 // CHECK:       kernel.func @many(
