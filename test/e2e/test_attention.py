@@ -145,10 +145,10 @@ class Recognised(unittest.TestCase):
 
 # -- FlexAttention ----------------------------------------------------------------------------------------------------
 
-def compile_flex(module, args, dynamic_shapes=None):
+def compile_flex(module, args, dynamic_shapes=None, options=()):
     with torch.no_grad():
         program = torch.export.export(module.eval(), tuple(args), dynamic_shapes=dynamic_shapes)
-    return compile(tenon.save(program, new_path(".pt2")))
+    return compile(tenon.save(program, new_path(".pt2")), *options)
 
 
 def check_flex(module, args, dynamic_shapes=None, others=()):

@@ -86,6 +86,40 @@ Value AttentionScores::larger(Value a, Value b) {
   return e.select(arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, a, b), a, b);
 }
 
+void AttentionScores::prepareRanges(Value firstRow, Value lastRow) {
+  Value keep = root.hasBody() ? root.getYieldedKeep() : Value();
+  if (!keep || asConstant(keySizes[2]) == 1)
+    return;
+  ranges.emplace(e);
+  auto bindRange = [&](kernels::Interval range, AffineExpr size) {
+    return asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ranges->bind(range, size);
+  };
+  rangePoint = {bindRange({batch, batch}, querySizes[0]), bindRange({head, head}, querySizes[1]),
+                bindRange({firstRow, lastRow}, querySizes[2]), bindRange({e.i64(0), e.i64(0)}, keySizes[2])};
+  for (auto [argument, capture] : llvm::zip(root.getBody().front().getArguments().drop_front(), root.getCaptures()))
+    ranges->bindValue(argument, capture);
+  ranges->prepare(keep, rangePoint, rangePoint.back());
+}
+
+Value AttentionScores::keepsAny(Value firstKey, Value lastKey) {
+  if (!ranges)
+    return {};
+  ranges->rebind(rangePoint.back(), {firstKey, lastKey});
+  return ranges->of(root.getYieldedKeep(), rangePoint).high;
+}
+
+SmallVector<Value> AttentionScores::where(Value condition, ValueRange carried, function_ref<SmallVector<Value>()> body) {
+  if (!condition)
+    return body();
+  auto choice = scf::IfOp::create(e.b, e.loc, carried.getTypes(), condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(e.b);
+  e.b.setInsertionPointToStart(choice.thenBlock());
+  scf::YieldOp::create(e.b, e.loc, body());
+  e.b.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(e.b, e.loc, carried);
+  return choice.getResults();
+}
+
 Value AttentionScores::exp2(Value x) {
   bool isCUDA = e.device.getApi() == target::DeviceApi::CUDA;
   auto name = e.b.getStringAttr(isCUDA ? "llvm.nvvm.ex2.approx.ftz.f" : "llvm.amdgcn.exp2");
@@ -169,7 +203,7 @@ LogicalResult AttentionKernel::emit() {
   Value end = root.getCausal() ? e.min(keyEnd, e.add(row, one)) : keyEnd;
   SmallVector<Value> state{infinity, number(0)}; // largest score, sum of weights, columns
   state.append(own, number(0));
-  state = e.loop(zero, end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
+  auto addBlock = [&](Value begin, ValueRange carried) {
     Value key = e.add(begin, e.thread), isKey = e.less(key, end);
     Value score = scoreOf(e.select(isKey, key, begin));
     if (failed(status))
@@ -198,6 +232,11 @@ LogicalResult AttentionKernel::emit() {
     }
     e.barrier(); // before the weights are written again
     return next;
+  };
+  prepareRanges(row, row);
+  state = e.loop(zero, end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
+    Value last = e.sub(e.min(e.add(begin, e.i64(kKeys)), end), one);
+    return where(keepsAny(begin, last), carried, [&] { return addBlock(begin, carried); });
   });
   if (failed(status))
     return status;

@@ -2,6 +2,7 @@
 #ifndef TENON_LIB_TARGET_DEVICE_ATTENTION_H
 #define TENON_LIB_TARGET_DEVICE_ATTENTION_H
 
+#include "../Kernels/Ranges.h"
 #include "Emitter.h"
 
 namespace tenon::device {
@@ -16,6 +17,14 @@ protected:
   void setHead(mlir::Value batch, mlir::Value head);
   /// A score under the score function and all masks; null after an error was reported.
   mlir::Value masked(mlir::Value score, mlir::Value row, mlir::Value key);
+  /// Makes ready to tell of blocks of keys whether one of these rows keeps a key, in front of the loop over blocks. A mask of which that
+  /// can be told is a region's.
+  void prepareRanges(mlir::Value firstRow, mlir::Value lastRow);
+  /// Whether the region's mask may keep one of the keys; the same in all threads. Null: it cannot be told.
+  mlir::Value keepsAny(mlir::Value firstKey, mlir::Value lastKey);
+  /// `body` where `condition` holds (null: always); elsewhere what is carried stays.
+  llvm::SmallVector<mlir::Value> where(mlir::Value condition, mlir::ValueRange carried,
+                                       llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
   /// What weights are relative to: without any key yet 0, since -inf minus -inf would be NaN.
   mlir::Value baseOf(mlir::Value most);
   /// By what a row's result is multiplied at the end.
@@ -42,6 +51,10 @@ protected:
   mlir::AffineExpr width;
   mlir::Type accumulator;
   mlir::Value batch, head, keyHead, infinity;
+
+private:
+  std::optional<kernels::RangeAnalysis> ranges;
+  graph::Point rangePoint;
 };
 
 /// Whether the device has a matrix unit for the operands, and heads and rows are of sizes that it takes.

@@ -201,8 +201,12 @@ LogicalResult LaneAttention::emit() {
     llvm::append_range(state, ArrayRef<Value>{infinity, number(0)});
     state.append(countPieces(columns), e.zeros(piece));
   }
-  state = e.loop(e.i64(0), end, e.i64(groups * kAhead), state,
-                 [&](Value begin, ValueRange carried) { return addKeys(begin, carried); });
+  Value one = e.i64(1), lastRow = e.sub(e.min(e.add(rowBegin, e.i64(rows)), rowEnd), one);
+  prepareRanges(rowBegin, lastRow);
+  state = e.loop(e.i64(0), end, e.i64(groups * kAhead), state, [&](Value begin, ValueRange carried) {
+    Value last = e.sub(e.min(e.add(begin, e.i64(groups * kAhead)), end), one);
+    return where(keepsAny(begin, last), carried, [&] { return addKeys(begin, carried); });
+  });
   return failed(status) ? failure() : store(state);
 }
 

@@ -295,7 +295,7 @@ LogicalResult MatrixAttention::emit() {
   Value end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(kRows))) : keyEnd;
   SmallVector<Value> state{infinity, number(0)}; // largest score and sum of weights of this thread's row; then the result
   state.append(columns / unit.n, unit.zeroC(e));
-  state = e.loop(e.i64(0), end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
+  auto addBlock = [&](Value begin, ValueRange carried) {
     bringKeys(begin);
     bringValues(begin);
     if (failed(status))
@@ -308,6 +308,12 @@ LogicalResult MatrixAttention::emit() {
     llvm::append_range(next, addValues(carried.drop_front(2)));
     e.barrier(); // before the block is replaced
     return next;
+  };
+  Value one = e.i64(1);
+  prepareRanges(rowBegin, e.sub(e.min(e.add(rowBegin, e.i64(kRows)), rowEnd), one));
+  state = e.loop(e.i64(0), end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
+    Value last = e.sub(e.min(e.add(begin, e.i64(kKeys)), end), one);
+    return where(keepsAny(begin, last), carried, [&] { return addBlock(begin, carried); });
   });
   return failed(status) ? status : store(ArrayRef(state).drop_front(2), state[1]);
 }

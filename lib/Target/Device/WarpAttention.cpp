@@ -67,6 +67,10 @@ private:
   Type element;
   MatrixUnit unit;
   int64_t depth = 0, columns = 0;
+  /// Whether a block may have a key that is kept; null: it cannot be told.
+  Value keepsOf(Value begin) { return keepsAny(begin, e.sub(e.min(e.add(begin, e.i64(tiling.keys)), keyEnd), e.i64(1))); }
+
+  bool isKept = false;    ///< it can be told, and is the last of what is carried from block to block
   bool hasScores = false; ///< scores are computed further: a score function, a mask
   double factor = 1;      ///< from sums of products to exponents of 2
   Value queries, keys, values; ///< shared memory
@@ -266,14 +270,24 @@ SmallVector<Value> WarpAttention::runBlocks(Value begin, Value blockEnd, ValueRa
     AsyncCopy::await(e, 0);
     e.barrier(); // the block is there, and the one before is read
     Value next = e.add(at, e.i64(tiling.keys)), stage = stageOf(at);
-    e.ifThen(e.less(next, end), [&] { bringBlock(next); });
+    Value isNeeded = isKept ? state.pop_back_val() : Value(), isNextNeeded = isNeeded ? keepsOf(next) : Value();
+    Value isNext = e.less(next, end);
+    if (isNextNeeded)
+      isNext = arith::AndIOp::create(e.b, e.loc, isNext, isNextNeeded);
+    e.ifThen(isNext, [&] { bringBlock(next); });
     AsyncCopy::commit(e);
-    Sums scores = multiplyKeys(stage);
-    mask(scores, at, isChecked);
-    if (failed(status))
-      return SmallVector<Value>(carried);
-    Weights weights = weigh(std::move(scores), state);
-    addValues(stage, weights, state);
+    state = where(isNeeded, state, [&] {
+      SmallVector<Value> sums(state);
+      Sums scores = multiplyKeys(stage);
+      mask(scores, at, isChecked);
+      if (succeeded(status)) {
+        Weights weights = weigh(std::move(scores), sums);
+        addValues(stage, weights, sums);
+      }
+      return sums;
+    });
+    if (isNextNeeded)
+      state.push_back(isNextNeeded);
     return state;
   });
 }
@@ -344,8 +358,13 @@ LogicalResult WarpAttention::emit() {
   values = e.shared(element, kStages * tiling.keys * (columns + kPad));
 
   end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(tiling.rows()))) : keyEnd;
+  prepareRanges(rowBegin, e.sub(e.min(e.add(rowBegin, e.i64(tiling.rows())), rowEnd), e.i64(1)));
+  Value isFirstNeeded = keepsOf(e.i64(0)), isFirst = e.less(e.i64(0), end);
+  isKept = static_cast<bool>(isFirstNeeded);
+  if (isKept)
+    isFirst = arith::AndIOp::create(e.b, e.loc, isFirst, isFirstNeeded);
   bring(root.getQuery(), queries, depth + kPad, tiling.rows(), rowBegin, rowEnd, head, e.i64(0));
-  e.ifThen(e.less(e.i64(0), end), [&] { bringBlock(e.i64(0)); });
+  e.ifThen(isFirst, [&] { bringBlock(e.i64(0)); });
   AsyncCopy::commit(e);
   if (failed(status))
     return failure();
@@ -353,6 +372,8 @@ LogicalResult WarpAttention::emit() {
   for (int64_t slot = 0; slot < slots(); ++slot)
     llvm::append_range(state, ArrayRef<Value>{infinity, number(0)}); // largest score, and sum of weights
   state.append(tiling.units * columns / unit.n, unit.zeroC(e));
+  if (isKept)
+    state.push_back(isFirstNeeded);
   // Blocks whose keys all rows see, then the others.
   std::optional<int64_t> count = asConstant(keySizes[2]);
   bool isWhole = count && *count % tiling.keys == 0 && (!root.getCausal() || hasScores);

@@ -5,13 +5,15 @@
 // from K where it lies, and P times V with V where it lies. The order of operations of one row depends on the number
 // of keys alone.
 #include "Kernels.h"
+#include "../../Kernels/Ranges.h"
 #include "AttentionKernel.h"
-#include "AttentionRanges.h"
 
 using namespace mlir;
 using namespace tenon;
 using namespace tenon::cpu;
 using namespace tenon::graph;
+using kernels::Interval;
+using kernels::RangeAnalysis;
 
 /// Block sizes by rule: a register tile's multiples for rows. All keys at once when their scores, K and V stay in half
 /// of L2; else so many that their scores and a tile's columns of V stay in L1.

@@ -1,9 +1,9 @@
-//===- AttentionRanges.cpp - what a region's values can be in a block -----===//
-#include "AttentionRanges.h"
+//===- Ranges.cpp - what a region's values can be in a block -----===//
+#include "Ranges.h"
 
 using namespace mlir;
 using namespace tenon;
-using namespace tenon::cpu;
+using namespace tenon::kernels;
 using namespace tenon::graph;
 
 /// 64-bit integers from here on may have wrapped around; sums of two below do not. As an end of a range it means that
@@ -492,7 +492,7 @@ Interval RangeAnalysis::ofMemory(Value pointer, RankedTensorType type, const Poi
   auto line = [&](Value begin, ValueRange have) -> SmallVector<Value> {
     Value count = countOf(inner), done = e.i64(0);
     SmallVector<Value> best(have);
-    if (isDense) {
+    if (isDense && lanes > 1) {
       Value step = e.i64(lanes);
       Value whole = e.mul(e.divFloor(count, step), step);
       Type vector = e.vectorOf(stored, lanes);

@@ -1,12 +1,12 @@
-//===- AttentionRanges.h - what a region's values can be in a block -------===//
+//===- Ranges.h - what a region's values can be in a block -------===//
 // Interval arithmetic on graph values over a box of points, as code that runs once per block: whether a mask keeps no
 // key of a block, or all of them. Captured tensors are read: their smallest and largest element in the box counts.
-#ifndef TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONRANGES_H
-#define TENON_LIB_TARGET_CPU_KERNELS_ATTENTIONRANGES_H
+#ifndef TENON_LIB_TARGET_KERNELS_RANGES_H
+#define TENON_LIB_TARGET_KERNELS_RANGES_H
 
 #include "Emitter.h"
 
-namespace tenon::cpu {
+namespace tenon::kernels {
 
 /// Both ends inclusive. Integers: i64 values. Bools: `low` is "always true", `high` "may be true", both i1. Null ends:
 /// nothing is known.
@@ -58,5 +58,5 @@ private:
   std::map<Key, Known> known;
 };
 
-} // namespace tenon::cpu
+} // namespace tenon::kernels
 #endif
