@@ -475,6 +475,22 @@ class Warpgroups(unittest.TestCase):
             self.check(Product(), (torch.randn(3, 300, 72).to(dtype), torch.randn(3, 72, 2056).to(dtype)))
         self.check(AcrossProduct(), (torch.randn(2, 136, 304).half(), torch.randn(2, 136, 4104).half()))
 
+    def test_floats_of_8_bits(self):
+        """No importer makes such products yet: the graph is written by hand. Small ones are refused."""
+        def write(rows):
+            a, y = f"tensor<{rows}x144xf8E4M3FN>", f"tensor<{rows}x{rows}xf32>"
+            maps = ", ".join(f"affine_map<(m, n, k) -> ({which})>" for which in ("m, k", "n, k", "m, n"))
+            path = new_path(".mlir")
+            path.write_text(f'func.func @main(%a: {a} {{graph.name = "a"}}, %b: {a} {{graph.name = "b"}}) -> ({y} {{graph.name = "y"}}) {{\n'
+                            f"  %0 = graph.contract %a, %b maps [{maps}] : {a}, {a} -> {y}\n  return %0 : {y}\n}}\n")
+            return path
+        a, b = (torch.randn(1000, 144).to(torch.float8_e4m3fn) for _ in range(2))
+        got = run(compile(write(1000), f"--target={self.target}"), (a.view(torch.uint8), b.view(torch.uint8)), device=self.device)
+        assert_close(got, [a.float() @ b.float().T], scaled=True)
+        status, text = command("compile", write(200), "-o", new_path(".tenon"), f"--target={self.target}")
+        self.assertEqual(status, 1)
+        self.assertIn("multiplies floats of 8 bits, which warpgroups alone do", text)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -90,13 +90,14 @@ kernel::LayoutAttr device::chooseLayout(BlockArgument argument, target::GPUAttr 
   return alongDepth(cpu::chooseLayout(argument), argument.getType(), device);
 }
 
-/// Matrix units take neighbours along the depth; those of warpgroups take neighbouring lines as well, if rows of them begin at
-/// multiples of 16 bytes.
+/// Matrix units take neighbours along the depth; those of warpgroups take neighbouring lines as well where numbers have 16 bits, if rows
+/// of them begin at multiples of 16 bytes.
 device::DepthOrder device::chooseDepthOrder(graph::ContractOp op, unsigned operand, target::GPUAttr device) {
   Type type = getElementTypeOrSelf(op.getLhs().getType());
-  if (type != getElementTypeOrSelf(op.getRhs().getType()) || !MatrixUnit::isFor(device, type))
+  bool isForWarpgroups = WarpgroupUnit::isFor(device, type);
+  if (type != getElementTypeOrSelf(op.getRhs().getType()) || !(isForWarpgroups || MatrixUnit::isFor(device, type)))
     return DepthOrder::Any;
-  if (!WarpgroupUnit::isFor(device, type) || !WarpgroupUnit(type).takesLines())
+  if (!isForWarpgroups || !WarpgroupUnit(type).takesLines())
     return DepthOrder::Along;
   cpu::ContractShape shape = cpu::ContractShape::analyze(op);
   ArrayRef<unsigned> lines = operand == shape.a ? shape.m : shape.n;

@@ -56,6 +56,10 @@ int64_t Product::threads(const Emitter &e) const {
 }
 
 LogicalResult Product::emit(Emitter &e) const {
+  auto isSmall = [](Type type) { return isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 16; };
+  if ((isSmall(a.type) || isSmall(b.type)) && (isFlat() || !hasWarpgroups(e)))
+    return e.kernel.emitOpError("multiplies floats of 8 bits, which warpgroups alone do (sm_90a), in large products of rows that begin at "
+                                "multiples of 16 bytes");
   if (isFlat())
     return emitFlat(e);
   if (hasWarpgroups(e))

@@ -91,7 +91,7 @@ static const char *nameOf(Type operand) {
   return operand.isF32() ? "tf32" : operand.isF16() ? "f16" : operand.isBF16() ? "bf16" : isa<Float8E4M3FNType>(operand) ? "e4m3" : isa<Float8E5M2Type>(operand) ? "e5m2" : nullptr;
 }
 
-bool WarpgroupUnit::isFor(target::GPUAttr device, Type operand) { 
+bool WarpgroupUnit::isFor(target::GPUAttr device, Type operand) {
   return device && device.getHasWarpgroups() && nameOf(operand) && (!operand.isF32() || device.getUsesTF32());
 }
 

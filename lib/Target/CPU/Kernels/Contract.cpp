@@ -242,6 +242,9 @@ LogicalResult ContractKernel::emit() {
   elementA = getElementTypeOrSelf(a.getType());
   elementB = getElementTypeOrSelf(bb.getType());
   accumulator = accumulatorFor(getElementTypeOrSelf(root.getType()));
+  for (Type type : {elementA, elementB})
+    if (isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 16)
+      return root.emitOpError("multiplies floats of 8 bits, which processors do not");
   BlockArgument leafA = leafOf(a), leafB = leafOf(bb);
   if (!leafB)
     return root.emitOpError("has columns that are computed inside the kernel");
