@@ -27,11 +27,21 @@ LogicalResult AttentionScores::analyze() {
   return success();
 }
 
-void AttentionScores::setHead(Value batchAt, Value headAt) {
-  batch = batchAt, head = headAt, keyHead = headAt;
+void AttentionScores::placeRows(int64_t count) {
+  rowCount = count;
+  AffineExpr tiles = normalize(querySizes[2].ceilDiv(count)), heads = querySizes[0] * querySizes[1];
+  int64_t perPair = 2 * (*asConstant(querySizes[3]) + *asConstant(width)) + 20;
+  kernels::setSchedule(e, normalize(heads * tiles), getAffineConstantExpr(0, context),
+                       normalize(heads * querySizes[2] * keySizes[2] * perPair));
+  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], tiles});
+  batch = place[0], head = place[1], keyHead = place[1];
   if (querySizes[1] != keySizes[1])
     keyHead = e.divFloor(head, e.i64(*asConstant(querySizes[1]) / *asConstant(keySizes[1])));
   infinity = e.constant(e.identity(ReduceKind::Max, accumulator));
+  // Those that see the most keys begin first.
+  Value tile = root.getCausal() ? e.sub(e.size(normalize(tiles - 1)), place[2]) : place[2];
+  rowBegin = e.mul(tile, e.i64(count)), rowEnd = e.size(querySizes[2]), keyEnd = e.size(keySizes[2]);
+  end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(count))) : keyEnd;
 }
 
 Value AttentionScores::masked(Value score, Value row, Value key) {
@@ -86,16 +96,17 @@ Value AttentionScores::larger(Value a, Value b) {
   return e.select(arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, a, b), a, b);
 }
 
-void AttentionScores::prepareRanges(Value firstRow, Value lastRow) {
+void AttentionScores::prepareRanges() {
   Value keep = root.hasBody() ? root.getYieldedKeep() : Value();
   if (!keep || asConstant(keySizes[2]) == 1)
     return;
   ranges.emplace(e);
+  Value lastRow = rowCount == 1 ? rowBegin : e.sub(e.min(e.add(rowBegin, e.i64(rowCount)), rowEnd), e.i64(1));
   auto bindRange = [&](kernels::Interval range, AffineExpr size) {
     return asConstant(size) == 1 ? getAffineConstantExpr(0, context) : ranges->bind(range, size);
   };
   rangePoint = {bindRange({batch, batch}, querySizes[0]), bindRange({head, head}, querySizes[1]),
-                bindRange({firstRow, lastRow}, querySizes[2]), bindRange({e.i64(0), e.i64(0)}, keySizes[2])};
+                bindRange({rowBegin, lastRow}, querySizes[2]), bindRange({e.i64(0), e.i64(0)}, keySizes[2])};
   for (auto [argument, capture] : llvm::zip(root.getBody().front().getArguments().drop_front(), root.getCaptures()))
     ranges->bindValue(argument, capture);
   ranges->prepare(keep, rangePoint, rangePoint.back());
@@ -118,6 +129,16 @@ SmallVector<Value> AttentionScores::where(Value condition, ValueRange carried, f
   e.b.setInsertionPointToStart(choice.elseBlock());
   scf::YieldOp::create(e.b, e.loc, carried);
   return choice.getResults();
+}
+
+SmallVector<Value> AttentionScores::forBlocks(int64_t keys, ValueRange init, Emitter::Body body) {
+  prepareRanges();
+  if (!ranges)
+    return e.loop(e.i64(0), end, e.i64(keys), init, body);
+  return e.loop(e.i64(0), end, e.i64(keys), init, [&](Value begin, ValueRange carried) {
+    Value last = e.sub(e.min(e.add(begin, e.i64(keys)), end), e.i64(1));
+    return where(keepsAny(begin, last), carried, [&] { return body(begin, carried); });
+  });
 }
 
 Value AttentionScores::exp2(Value x) {
@@ -143,7 +164,7 @@ public:
 private:
   Value scoreOf(Value key);
 
-  Value row, queryMemory;
+  Value queryMemory;
   LogicalResult status = success();
 };
 } // namespace
@@ -165,7 +186,7 @@ Value AttentionKernel::scoreOf(Value key) {
   })[0];
   if (failed(status))
     return product;
-  Value score = masked(product, row, key);
+  Value score = masked(product, rowBegin, key);
   if (!score)
     status = failure();
   return score;
@@ -176,19 +197,14 @@ LogicalResult AttentionKernel::emit() {
     return failure();
   std::optional<int64_t> depthCount = asConstant(querySizes[3]), columnCount = asConstant(width);
   e.begin(kKeys);
-  AffineExpr rows = querySizes[0] * querySizes[1] * querySizes[2];
-  kernels::setSchedule(e, normalize(rows), getAffineConstantExpr(0, context),
-                       normalize(rows * keySizes[2] * (2 * (*depthCount + *columnCount) + 20)));
-  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], querySizes[2]});
-  setHead(place[0], place[1]);
-  row = place[2];
+  placeRows(1);
   queryMemory = e.shared(accumulator, *depthCount);
   Value weights = e.shared(accumulator, kKeys), memory = e.shared(accumulator, kKeys);
   Value scale = number(root.getScale().convertToDouble()), zero = e.i64(0), one = e.i64(1);
   e.loop(e.thread, e.i64(*depthCount), e.i64(kKeys), [&](Value d) {
     Evaluator ev(e, 1);
     Value value = ev.at(root.getQuery(), {bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]),
-                                          bind(ev, row, querySizes[2]), bind(ev, d, querySizes[3])});
+                                          bind(ev, rowBegin, querySizes[2]), bind(ev, d, querySizes[3])});
     if (!value)
       return void(status = failure());
     e.storeShared(queryMemory, d, mul(kernels::toAccumulator(e, value, accumulator), scale));
@@ -199,8 +215,6 @@ LogicalResult AttentionKernel::emit() {
 
   // Columns of the result that this thread has.
   int64_t own = llvm::divideCeil(*columnCount, kKeys);
-  Value keyEnd = e.size(keySizes[2]);
-  Value end = root.getCausal() ? e.min(keyEnd, e.add(row, one)) : keyEnd;
   SmallVector<Value> state{infinity, number(0)}; // largest score, sum of weights, columns
   state.append(own, number(0));
   auto addBlock = [&](Value begin, ValueRange carried) {
@@ -233,11 +247,7 @@ LogicalResult AttentionKernel::emit() {
     e.barrier(); // before the weights are written again
     return next;
   };
-  prepareRanges(row, row);
-  state = e.loop(zero, end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
-    Value last = e.sub(e.min(e.add(begin, e.i64(kKeys)), end), one);
-    return where(keepsAny(begin, last), carried, [&] { return addBlock(begin, carried); });
-  });
+  state = forBlocks(kKeys, state, addBlock);
   if (failed(status))
     return status;
   Value inverse = inverseOf(state[1]);
@@ -248,7 +258,7 @@ LogicalResult AttentionKernel::emit() {
     Value isInside = (i + 1) * kKeys <= *columnCount ? Value() : e.less(column, e.i64(*columnCount));
     if (isInside)
       column = e.min(column, e.i64(*columnCount - 1));
-    elements.push_back({{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, row, querySizes[2]),
+    elements.push_back({{bind(ev, batch, querySizes[0]), bind(ev, head, querySizes[1]), bind(ev, rowBegin, querySizes[2]),
                          bind(ev, column, width)},
                         kernels::fromAccumulator(e, mul(state[2 + i], inverse), getElementTypeOrSelf(root.getType())),
                         {},

@@ -14,12 +14,15 @@ public:
 protected:
   /// Sizes and types; reports what is not possible.
   mlir::LogicalResult analyze();
-  void setHead(mlir::Value batch, mlir::Value head);
+  /// Sets the schedule for workgroups of so many rows, and finds the workgroup's: its head, where its rows begin, where rows and keys end.
+  void placeRows(int64_t count);
   /// A score under the score function and all masks; null after an error was reported.
   mlir::Value masked(mlir::Value score, mlir::Value row, mlir::Value key);
-  /// Makes ready to tell of blocks of keys whether one of these rows keeps a key, in front of the loop over blocks. A mask of which that
-  /// can be told is a region's.
-  void prepareRanges(mlir::Value firstRow, mlir::Value lastRow);
+  /// Makes ready to tell of blocks of keys whether one of the workgroup's rows keeps a key, in front of the loop over blocks. A mask of
+  /// which that can be told is a region's.
+  void prepareRanges();
+  /// All blocks of so many keys before `end` of which a key may be kept.
+  llvm::SmallVector<mlir::Value> forBlocks(int64_t keys, mlir::ValueRange init, Emitter::Body body);
   /// Whether the region's mask may keep one of the keys; the same in all threads. Null: it cannot be told.
   mlir::Value keepsAny(mlir::Value firstKey, mlir::Value lastKey);
   /// `body` where `condition` holds (null: always); elsewhere what is carried stays.
@@ -51,8 +54,11 @@ protected:
   mlir::AffineExpr width;
   mlir::Type accumulator;
   mlir::Value batch, head, keyHead, infinity;
+  mlir::Value rowBegin, rowEnd, keyEnd;
+  mlir::Value end; ///< of the keys that a causal mask leaves to the workgroup's rows
 
 private:
+  int64_t rowCount = 0; ///< of a workgroup
   std::optional<kernels::RangeAnalysis> ranges;
   graph::Point rangePoint;
 };

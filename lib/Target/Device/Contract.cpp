@@ -18,8 +18,7 @@ static Point constantPoint(unsigned rank, MLIRContext *context) {
 static int64_t chooseStoreLanes(Emitter &e, Value root, AffineExpr innermost, function_ref<Point(Evaluator &)> point) {
   static constexpr int64_t kLanes = 4;
   std::optional<int64_t> size = innermost ? asConstant(innermost) : std::nullopt;
-  bool hasVectors = e.device && e.device.getApi() != target::DeviceApi::Vulkan;
-  if (!size || *size % kLanes != 0 || !hasVectors)
+  if (!size || *size % kLanes != 0 || !e.hasVectors())
     return 1;
   Evaluator ev(e, kLanes);
   return kernels::storesNeighbours(ev, root, point(ev)) ? kLanes : 1;

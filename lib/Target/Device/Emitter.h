@@ -32,6 +32,8 @@ public:
   }
 
   target::GPUAttr device;
+  /// Whether neighbours in memory can be moved as a vector: SPIR-V has none in memory that was declared as scalars.
+  bool hasVectors() const { return device && device.getApi() != target::DeviceApi::Vulkan; }
 
   /// Makes `func.func @tn_kernel_<name>(args, group, thread, report)` for workgroups of so many threads, and stands in its
   /// body; `finish` closes it.
@@ -93,6 +95,8 @@ void guardBody(mlir::OpBuilder &b, mlir::Block &body, mlir::Value groups, llvm::
 
 /// Threads for what has one element for each thread.
 inline constexpr int64_t kThreads = 128;
+/// Processors of a large device: with fewer tiles some have nothing to do. Symbolic sizes count as many.
+inline constexpr int64_t kProcessors = 96, kManyElements = 1024;
 
 /// Each writes the body of one kernel and sets its `tiles`, `scratch` and `work`.
 mlir::LogicalResult emitPointwise(Emitter &e);

@@ -18,8 +18,9 @@ bool Product::isFlat() const {
 
 namespace {
 /// Who has what of the larger operand: a workgroup has so many of its `lines`, and so many `parts` share the depth of each, reading
-/// so many neighbours along it at once.
+/// so many neighbours along it at once. It is B where there are few rows, else A.
 struct Share {
+  bool hasFewRows;
   int64_t lines, parts, lanes;
   int64_t threads() const { return lines * parts; }
 };
@@ -27,7 +28,9 @@ struct Share {
 /// The code of one kernel. The larger operand has many lines, the other one a few.
 class FlatProduct {
 public:
-  FlatProduct(Emitter &e, const Product &p, Share share);
+  FlatProduct(Emitter &e, const Product &p, Share share)
+      : e(e), p(p), share(share), large(share.hasFewRows ? p.b : p.a), small(share.hasFewRows ? p.a : p.b),
+        few(*asConstant(share.hasFewRows ? p.rows : p.columns)) {}
   LogicalResult emit();
 
 private:
@@ -38,7 +41,6 @@ private:
   Emitter &e;
   const Product &p;
   Share share;
-  bool hasFewRows;
   const Product::Operand &large, &small;
   int64_t few;
   Value line, part, memory;
@@ -57,12 +59,8 @@ static Share shareFor(const Emitter &e, const Product &p) {
     return static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(std::clamp<int64_t>(steps / leastSteps, 1, most))));
   };
   int64_t parts = large.isAlongDepth ? split(2, 32) : split(8, 16);
-  return {std::max<int64_t>(kThreads / parts, large.isAlongDepth ? 1 : 16), parts, lanes};
+  return {hasFewRows, std::max<int64_t>(kThreads / parts, large.isAlongDepth ? 1 : 16), parts, lanes};
 }
-
-FlatProduct::FlatProduct(Emitter &e, const Product &p, Share share)
-    : e(e), p(p), share(share), hasFewRows(isFew(p.rows, kFewRows)), large(hasFewRows ? p.b : p.a), small(hasFewRows ? p.a : p.b),
-      few(*asConstant(hasFewRows ? p.rows : p.columns)) {}
 
 Value FlatProduct::read(const Product::Operand &operand, Value batch, Value at, Value k) {
   Value value = operand.read(batch, at, k, share.lanes, /*alongDepth=*/true);
@@ -90,7 +88,7 @@ void FlatProduct::combineParts() {
 }
 
 LogicalResult FlatProduct::emit() {
-  AffineExpr many = hasFewRows ? p.columns : p.rows, count = normalize(p.batches * many);
+  AffineExpr many = share.hasFewRows ? p.columns : p.rows, count = normalize(p.batches * many);
   kernels::setSchedule(e, normalize(count.ceilDiv(share.lines)), getAffineConstantExpr(0, count.getContext()),
                        count * few * p.depth * 2);
   if (large.isAlongDepth) {
@@ -137,7 +135,7 @@ LogicalResult FlatProduct::emit() {
     for (auto [i, sum] : llvm::enumerate(sums)) {
       if (share.parts > 1)
         sum = e.loadShared(memory, placeOf(i, part));
-      Value row = hasFewRows ? e.i64(i) : place[1], column = hasFewRows ? place[1] : e.i64(i);
+      Value row = share.hasFewRows ? e.i64(i) : place[1], column = share.hasFewRows ? place[1] : e.i64(i);
       results.push_back({place[0], row, column, sum, {}});
     }
     status = p.store(results, 1);

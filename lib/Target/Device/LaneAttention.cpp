@@ -35,7 +35,7 @@ private:
   int64_t depth = 0, columns = 0, rows = 0;
   int64_t pieceSize = 1;         ///< elements of a piece
   int64_t lanes = 1, groups = 0; ///< that have a key together, and so many times in a workgroup
-  Value part, group, rowBegin, rowEnd, keyEnd, end;
+  Value part, group;
   SmallVector<SmallVector<Value>> query; ///< pieces of each row, scaled
   LogicalResult status = success();
 };
@@ -176,12 +176,7 @@ LogicalResult LaneAttention::emit() {
   e.begin(asConstant(keySizes[2]).value_or(kManyKeys) < kManyKeys ? kThreads : kThreadsOfMany);
   groups = e.threads / lanes;
   rows = std::min(kRows, asConstant(querySizes[2]).value_or(kRows));
-  AffineExpr rowTiles = normalize(querySizes[2].ceilDiv(rows)), all = querySizes[0] * querySizes[1] * querySizes[2];
-  kernels::setSchedule(e, normalize(querySizes[0] * querySizes[1] * rowTiles), getAffineConstantExpr(0, context),
-                       normalize(all * keySizes[2] * (2 * (depth + columns) + 20)));
-  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], rowTiles});
-  setHead(place[0], place[1]);
-  rowBegin = e.mul(place[2], e.i64(rows)), rowEnd = e.size(querySizes[2]), keyEnd = e.size(keySizes[2]);
+  placeRows(rows);
   part = e.rem(e.thread, e.i64(lanes)), group = e.divFloor(e.thread, e.i64(lanes));
   Value scale = number(root.getScale().convertToDouble());
   for (int64_t r = 0; r < rows && succeeded(status); ++r) {
@@ -194,22 +189,16 @@ LogicalResult LaneAttention::emit() {
   }
   if (failed(status))
     return failure();
-  end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(rows))) : keyEnd;
   Type piece = pieceSize == 1 ? accumulator : Type(e.vectorOf(accumulator, pieceSize));
   SmallVector<Value> state;
   for (int64_t r = 0; r < rows; ++r) {
     llvm::append_range(state, ArrayRef<Value>{infinity, number(0)});
     state.append(countPieces(columns), e.zeros(piece));
   }
-  Value one = e.i64(1), lastRow = e.sub(e.min(e.add(rowBegin, e.i64(rows)), rowEnd), one);
-  prepareRanges(rowBegin, lastRow);
-  state = e.loop(e.i64(0), end, e.i64(groups * kAhead), state, [&](Value begin, ValueRange carried) {
-    Value last = e.sub(e.min(e.add(begin, e.i64(groups * kAhead)), end), one);
-    return where(keepsAny(begin, last), carried, [&] { return addKeys(begin, carried); });
-  });
+  state = forBlocks(groups * kAhead, state, [&](Value begin, ValueRange carried) { return addKeys(begin, carried); });
   return failed(status) ? failure() : store(state);
 }
 
-bool device::hasLaneAttention(const Emitter &e) { return e.device && e.device.getApi() != target::DeviceApi::Vulkan; }
+bool device::hasLaneAttention(const Emitter &e) { return e.device && e.device.getSubgroup() && e.hasVectors(); }
 
 LogicalResult device::emitLaneAttention(Emitter &e, AttentionOp root) { return LaneAttention(e, root).emit(); }

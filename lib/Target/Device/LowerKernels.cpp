@@ -122,19 +122,9 @@ struct EmitDeviceKernelsPass final : PassWrapper<EmitDeviceKernelsPass, Operatio
       kernel.emitRemark("runs on the CPU");
   }
 };
-
-struct SplitDepthsPass final : PassWrapper<SplitDepthsPass, OperationPass<ModuleOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SplitDepthsPass)
-  StringRef getArgument() const override { return "tenon-device-split-depths"; }
-  StringRef getDescription() const override { return "Splits products with few tiles and much depth."; }
-  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<arith::ArithDialect>(); }
-  void runOnOperation() override { device::splitDepths(getOperation()); }
-};
 } // namespace
-
-std::unique_ptr<Pass> device::createSplitDepthsPass() { return std::make_unique<SplitDepthsPass>(); }
 
 void device::registerDevicePasses() {
   PassRegistration<EmitDeviceKernelsPass>();
-  PassRegistration<SplitDepthsPass>();
+  registerPass(createSplitDepthsPass);
 }

@@ -71,7 +71,6 @@ private:
   Block keys, values, weights, scores;
   Value rowMemory; ///< a number for each row
   Value lane, tileRow, ownRow, part; ///< first row of the subgroup in the tile; this thread's row there, and share of its keys
-  Value rowBegin, rowEnd, keyEnd;
   SmallVector<MatrixUnit::Run> runsA;
   MatrixUnit::Places places;
   SmallVector<SmallVector<Value>> query; ///< its fragments, for each step of the depth
@@ -272,12 +271,7 @@ LogicalResult MatrixAttention::emit() {
     return failure();
   depth = *asConstant(querySizes[3]), columns = *asConstant(width);
   e.begin(kRows / unit.m * subgroup);
-  AffineExpr rowTiles = normalize(querySizes[2].ceilDiv(kRows)), rows = querySizes[0] * querySizes[1] * querySizes[2];
-  kernels::setSchedule(e, normalize(querySizes[0] * querySizes[1] * rowTiles), getAffineConstantExpr(0, context),
-                       normalize(rows * keySizes[2] * (2 * (depth + columns) + 20)));
-  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], rowTiles});
-  setHead(place[0], place[1]);
-  rowBegin = e.mul(place[2], e.i64(kRows)), rowEnd = e.size(querySizes[2]), keyEnd = e.size(keySizes[2]);
+  placeRows(kRows);
   Emitter::Subgroup own = e.findSubgroup();
   lane = own.lane;
   tileRow = e.mul(own.number, e.i64(unit.m));
@@ -292,7 +286,6 @@ LogicalResult MatrixAttention::emit() {
   rowMemory = e.shared(accumulator, kRows);
   loadQuery();
 
-  Value end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(kRows))) : keyEnd;
   SmallVector<Value> state{infinity, number(0)}; // largest score and sum of weights of this thread's row; then the result
   state.append(columns / unit.n, unit.zeroC(e));
   auto addBlock = [&](Value begin, ValueRange carried) {
@@ -309,12 +302,7 @@ LogicalResult MatrixAttention::emit() {
     e.barrier(); // before the block is replaced
     return next;
   };
-  Value one = e.i64(1);
-  prepareRanges(rowBegin, e.sub(e.min(e.add(rowBegin, e.i64(kRows)), rowEnd), one));
-  state = e.loop(e.i64(0), end, e.i64(kKeys), state, [&](Value begin, ValueRange carried) {
-    Value last = e.sub(e.min(e.add(begin, e.i64(kKeys)), end), one);
-    return where(keepsAny(begin, last), carried, [&] { return addBlock(begin, carried); });
-  });
+  state = forBlocks(kKeys, state, addBlock);
   return failed(status) ? status : store(ArrayRef(state).drop_front(2), state[1]);
 }
 

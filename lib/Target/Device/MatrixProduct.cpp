@@ -26,11 +26,11 @@ static Tiles tilesFor(const Emitter &e, const Product &p) {
   int64_t subgroup = MatrixUnit::lanesOf(e.device);
   auto isMany = [](AffineExpr size) { return !asConstant(size) || *asConstant(size) > 64; };
   bool isVulkan = e.device.getApi() == target::DeviceApi::Vulkan; // not all of its devices have shared memory for large ones
-  if (!isVulkan && p.countTiles(128, 128) >= Product::kProcessors && isMany(p.rows) && isMany(p.columns))
+  if (!isVulkan && p.countTiles(128, 128) >= kProcessors && isMany(p.rows) && isMany(p.columns))
     return {128, 128, subgroup, 2, 256 / subgroup / 2};
   MatrixUnit unit(e.device, p.a.type);
   bool canBeSmall = !unit.isOpaque() && 16 % unit.m == 0 && MatrixUnit::kLines % unit.n == 0 && subgroup == 32;
-  if (canBeSmall && p.countTiles(64, 64) < Product::kProcessors / 2)
+  if (canBeSmall && p.countTiles(64, 64) < kProcessors / 2)
     return {32, 32, subgroup, 2, 2};
   return {64, 64, subgroup, 2, 128 / subgroup / 2};
 }

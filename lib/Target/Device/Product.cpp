@@ -6,16 +6,14 @@ using namespace tenon::device;
 using namespace tenon::graph;
 
 int64_t Product::Operand::lanes(const Emitter &e) const {
-  // SPIR-V has no vectors in memory that was declared as scalars.
-  if (!e.device || e.device.getApi() == target::DeviceApi::Vulkan)
+  if (!e.hasVectors())
     return 1;
   int64_t most = std::max<int64_t>(16 / kernels::storageBytes(type), 1), part = isAlongDepth ? depthPart : linePart;
   return part % most == 0 ? most : 1;
 }
 
 int64_t Product::countTiles(int64_t tileRows, int64_t tileColumns) const {
-  static constexpr int64_t kMany = 1024;
-  auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kMany); };
+  auto size = [](AffineExpr expr) { return asConstant(expr).value_or(kManyElements); };
   return size(batches) * llvm::divideCeil(size(rows), tileRows) * llvm::divideCeil(size(columns), tileColumns);
 }
 

@@ -56,8 +56,6 @@ struct Product {
 
   /// Tiles of such a size that there are of a product; symbolic sizes count as large ones.
   int64_t countTiles(int64_t tileRows, int64_t tileColumns) const;
-  /// Processors of a large device: with fewer tiles some have nothing to do.
-  static constexpr int64_t kProcessors = 96;
 
 private:
   bool isFlat() const;

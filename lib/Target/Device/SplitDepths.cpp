@@ -20,7 +20,7 @@ static int64_t choosePartCount(int64_t batches, int64_t rows, int64_t columns, i
   if (depth < kDeep || rows <= kNeighbours || columns <= kNeighbours)
     return 1; // few rows or columns: threads share the depth anyway
   int64_t tiles = batches * llvm::divideCeil(rows, kTile) * llvm::divideCeil(columns, kTile);
-  int64_t most = std::min(device::Product::kProcessors * 2 / tiles, depth / kLeastDepth);
+  int64_t most = std::min(device::kProcessors * 2 / tiles, depth / kLeastDepth);
   for (int64_t parts = llvm::bit_floor(static_cast<uint64_t>(std::max<int64_t>(most, 1))); parts > 1; parts /= 2)
     if (inner % parts == 0 && (inner / parts % kNeighbours == 0 || inner % kNeighbours != 0))
       return parts;
@@ -234,10 +234,21 @@ static void splitKernel(SymbolTable &symbols, kernel::FuncOp kernel, ArrayRef<ke
   symbols.erase(kernel);
 }
 
-void device::splitDepths(ModuleOp module) {
-  SymbolTable symbols(module);
-  DenseMap<StringAttr, SmallVector<kernel::CallOp>> calls;
-  module.walk([&](kernel::CallOp call) { calls[call.getCalleeAttr().getAttr()].push_back(call); });
-  for (auto kernel : llvm::to_vector(module.getOps<kernel::FuncOp>()))
-    splitKernel(symbols, kernel, calls.lookup(kernel.getSymNameAttr()));
-}
+namespace {
+struct SplitDepthsPass final : PassWrapper<SplitDepthsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SplitDepthsPass)
+  StringRef getArgument() const override { return "tenon-device-split-depths"; }
+  StringRef getDescription() const override { return "Splits products with few tiles and much depth."; }
+  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<arith::ArithDialect>(); }
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SymbolTable symbols(module);
+    DenseMap<StringAttr, SmallVector<kernel::CallOp>> calls;
+    module.walk([&](kernel::CallOp call) { calls[call.getCalleeAttr().getAttr()].push_back(call); });
+    for (auto kernel : llvm::to_vector(module.getOps<kernel::FuncOp>()))
+      splitKernel(symbols, kernel, calls.lookup(kernel.getSymNameAttr()));
+  }
+};
+} // namespace
+
+std::unique_ptr<Pass> device::createSplitDepthsPass() { return std::make_unique<SplitDepthsPass>(); }

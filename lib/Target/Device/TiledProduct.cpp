@@ -22,7 +22,7 @@ class TiledProduct final : BlockedProduct {
 public:
   TiledProduct(Emitter &e, const Product &p, Tiling tiling)
       : BlockedProduct(e, p, tiling.size(), tiling.size(), tiling.depth * tiling.slices), tiling(tiling),
-        vector(e.device && e.device.getApi() != target::DeviceApi::Vulkan ? kVector : 1) {}
+        vector(e.hasVectors() ? kVector : 1) {}
   LogicalResult emit();
 
 private:
@@ -47,11 +47,11 @@ private:
 static Tiling tilingFor(const Emitter &e, const Product &p) {
   bool isWide = p.accumulator.getIntOrFloatBitWidth() > 32;
   // Devices of Vulkan may have no more than 16 KiB of shared memory.
-  if (!e.device || e.device.getApi() == target::DeviceApi::Vulkan)
+  if (!e.hasVectors())
     return isWide ? Tiling{8, 4, 1, 8} : Tiling{16, 4, 1, 8};
-  if (!isWide && p.countTiles(128, 128) >= Product::kProcessors)
+  if (!isWide && p.countTiles(128, 128) >= kProcessors)
     return {16, 8, 1, 16};
-  return p.countTiles(64, 64) >= Product::kProcessors ? Tiling{16, 4, 1, 16} : Tiling{8, 4, 4, 8};
+  return p.countTiles(64, 64) >= kProcessors ? Tiling{16, 4, 1, 16} : Tiling{8, 4, 4, 8};
 }
 
 void TiledProduct::share(int64_t stages) {

@@ -74,7 +74,7 @@ private:
   bool hasScores = false; ///< scores are computed further: a score function, a mask
   double factor = 1;      ///< from sums of products to exponents of 2
   Value queries, keys, values; ///< shared memory
-  Value lane, warpRow, rowBegin, rowEnd, keyEnd, end;
+  Value lane, warpRow;
   LogicalResult status = success();
 };
 } // namespace
@@ -85,7 +85,7 @@ static int64_t sharedBytes(const Tiling &tiling, int64_t depth, int64_t columns)
 
 /// Nullopt when the device, the types or the sizes are not those that it is made for.
 static std::optional<Tiling> tilingFor(const Emitter &e, AttentionOp root) {
-  static constexpr int64_t kProcessors = 96, kMany = 1024, kWidest = 256;
+  static constexpr int64_t kWidest = 256;
   Type element = getElementTypeOrSelf(root.getQuery().getType());
   auto isSame = [&](Value value) { return getElementTypeOrSelf(value.getType()) == element; };
   Dims sizes = getDims(root.getQuery().getType());
@@ -93,13 +93,13 @@ static std::optional<Tiling> tilingFor(const Emitter &e, AttentionOp root) {
                          columns = asConstant(getDim(root.getValue().getType(), 3));
   if (!AsyncCopy::isFor(e.device) || !MatrixUnit::isFor(e.device, element) || element.isF32() || !isSame(root.getKey()) ||
       !isSame(root.getValue()) || !isSame(root.getResult()) || !depth || !columns || *depth % 16 != 0 || *columns % 16 != 0 ||
-      *depth > kWidest || *columns > kWidest || rows.value_or(kMany) < kFewRows || root.getScale().convertToDouble() <= 0)
+      *depth > kWidest || *columns > kWidest || rows.value_or(kManyElements) < kFewRows || root.getScale().convertToDouble() <= 0)
     return std::nullopt;
   // More keys, or rows, of wide heads would not fit into registers.
   bool isWide = std::max(*depth, *columns) > 64, isVeryWide = std::max(*depth, *columns) > 128;
-  int64_t heads = asConstant(sizes[0]).value_or(kMany) * asConstant(sizes[1]).value_or(kMany);
-  bool isLarge = !isVeryWide && !root.hasBody() && !root.getMask() && rows.value_or(kMany) > 64 &&
-                 heads * llvm::divideCeil(rows.value_or(kMany), 128) >= kProcessors;
+  int64_t heads = asConstant(sizes[0]).value_or(kManyElements) * asConstant(sizes[1]).value_or(kManyElements);
+  bool isLarge = !isVeryWide && !root.hasBody() && !root.getMask() && rows.value_or(kManyElements) > 64 &&
+                 heads * llvm::divideCeil(rows.value_or(kManyElements), 128) >= kProcessors;
   for (Tiling tiling{isLarge ? 2 : 1, isWide ? 32 : 64}; tiling.keys >= 16; tiling.keys /= 2)
     if (sharedBytes(tiling, *depth, *columns) <= e.device.getSharedBytes())
       return tiling;
@@ -176,10 +176,13 @@ void WarpAttention::mask(Sums &scores, Value begin, bool isChecked) {
     Value count = e.min(e.max(e.sub(keyLimit, first), e.i64(0)), e.i64(tiling.keys));
     return arith::TruncIOp::create(e.b, e.loc, e.b.getI32Type(), count).getResult();
   };
-  SmallVector<Value> limits;
+  SmallVector<Value> rows, limits;
   for (int64_t slot = 0; slot < slots(); ++slot) {
+    rows.push_back(rowOf(slot));
     bool isCausal = root.getCausal() && !hasScores;
-    limits.push_back(limitFrom(isCausal ? e.min(keyEnd, e.add(rowOf(slot), e.i64(1))) : keyEnd));
+    limits.push_back(limitFrom(isCausal ? e.min(keyEnd, e.add(rows.back(), e.i64(1))) : keyEnd));
+    // Rows outside are none, but masks may be read there.
+    rows.back() = e.min(rows.back(), e.sub(rowEnd, e.i64(1)));
   }
   for (auto [i, sums] : llvm::enumerate(scores))
     for (auto [t, sum] : llvm::enumerate(sums)) {
@@ -192,9 +195,8 @@ void WarpAttention::mask(Sums &scores, Value begin, bool isChecked) {
           isSeen = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, at, limits[slot]);
         }
         if (hasScores) {
-          // Rows and keys outside are none, but masks may be read there.
-          Value row = e.min(rowOf(slot), e.sub(rowEnd, e.i64(1))), key = e.add(first, e.i64(offset));
-          score = masked(mul(score, scale), row, isSeen ? e.select(isSeen, key, begin) : key);
+          Value key = e.add(first, e.i64(offset));
+          score = masked(mul(score, scale), rows[slot], isSeen ? e.select(isSeen, key, begin) : key);
           if (!score)
             return void(status = failure());
           score = mul(score, toBase2);
@@ -341,15 +343,7 @@ LogicalResult WarpAttention::emit() {
   depth = *asConstant(querySizes[3]), columns = *asConstant(width);
   hasScores = root.hasBody() || root.getMask();
   factor = hasScores ? 1 : root.getScale().convertToDouble() * llvm::numbers::log2e;
-  AffineExpr rowTiles = normalize(querySizes[2].ceilDiv(tiling.rows())), rows = querySizes[0] * querySizes[1] * querySizes[2];
-  kernels::setSchedule(e, normalize(querySizes[0] * querySizes[1] * rowTiles), getAffineConstantExpr(0, context),
-                       normalize(rows * keySizes[2] * (2 * (depth + columns) + 20)));
-  SmallVector<Value> place = kernels::delinearize(e, e.group, {querySizes[0], querySizes[1], rowTiles});
-  setHead(place[0], place[1]);
-  rowEnd = e.size(querySizes[2]), keyEnd = e.size(keySizes[2]);
-  // Those that see the most keys begin first.
-  Value tile = root.getCausal() ? e.sub(e.size(normalize(rowTiles - 1)), place[2]) : place[2];
-  rowBegin = e.mul(tile, e.i64(tiling.rows()));
+  placeRows(tiling.rows());
   Emitter::Subgroup own = e.findSubgroup();
   lane = own.lane;
   warpRow = e.mul(own.number, e.i64(kUnit * tiling.units));
@@ -357,8 +351,7 @@ LogicalResult WarpAttention::emit() {
   keys = e.shared(element, kStages * tiling.keys * (depth + kPad));
   values = e.shared(element, kStages * tiling.keys * (columns + kPad));
 
-  end = root.getCausal() ? e.min(keyEnd, e.add(rowBegin, e.i64(tiling.rows()))) : keyEnd;
-  prepareRanges(rowBegin, e.sub(e.min(e.add(rowBegin, e.i64(tiling.rows())), rowEnd), e.i64(1)));
+  prepareRanges();
   Value isFirstNeeded = keepsOf(e.i64(0)), isFirst = e.less(e.i64(0), end);
   isKept = static_cast<bool>(isFirstNeeded);
   if (isKept)

@@ -21,9 +21,9 @@ static int64_t columnsFor(const Product &p) {
   auto isMore = [](AffineExpr size, int64_t than) { return !asConstant(size) || *asConstant(size) > than; };
   if (!isMore(p.rows, kWarpgroupRows) || !isMore(p.columns, 64))
     return 0;
-  if (isMore(p.columns, 128) && p.countTiles(kRows, 256) >= Product::kProcessors)
+  if (isMore(p.columns, 128) && p.countTiles(kRows, 256) >= kProcessors)
     return 256;
-  return p.countTiles(kRows, 128) >= Product::kProcessors / 2 ? 128 : 0;
+  return p.countTiles(kRows, 128) >= kProcessors / 2 ? 128 : 0;
 }
 
 namespace {

@@ -10,8 +10,8 @@ kernel.func @causal(%q: tensor<1x2x9x32xf32>, %k: tensor<1x1x9x32xf32>, %v: tens
 // CHECK-COUNT-2: memref.global "private" @{{.*}} : memref<64xf32, 3>
 // CHECK-LABEL: func.func @tn_kernel_causal
 // CHECK-SAME:  device.threads = 64
-// CHECK:       gpu.barrier
 // CHECK:       %[[END:.*]] = arith.minsi
+// CHECK:       gpu.barrier
 // CHECK:       %{{.*}}:4 = scf.for %{{.*}} = %{{.*}} to %[[END]]
 // CHECK:         scf.for
 // CHECK:           math.fma

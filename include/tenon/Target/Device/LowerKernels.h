@@ -28,7 +28,6 @@ enum class DepthOrder { Any, Along, Either };
 DepthOrder chooseDepthOrder(graph::ContractOp op, unsigned operand, target::GPUAttr device);
 
 /// Kernels of products with few tiles and much depth, all of it known: as a kernel of several products, and one that sums them up.
-void splitDepths(mlir::ModuleOp module);
 std::unique_ptr<mlir::Pass> createSplitDepthsPass();
 
 /// Registers `tenon-device-emit-kernels` and `tenon-device-split-depths`.
